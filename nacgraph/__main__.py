@@ -1,0 +1,53 @@
+"""``nacgraph COMMAND …`` and ``python -m nacgraph COMMAND …``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+COMMANDS = {  # name: what it does; each is nacgraph/commands/NAME.py with main(argv) -> exit code
+    "train": "train a circuit on a task under a graph prior",
+    "evaluate": "accuracy of a trained circuit",
+    "prior": "list graph priors, check one",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if arguments else 2
+    name, *rest = arguments
+    if name == "--version":
+        from nacgraph import __version__
+
+        print(__version__)
+        return 0
+    if name not in COMMANDS:
+        from nacgraph.config import nearest
+
+        print(f"error: unknown command {nearest(name, list(COMMANDS))}\n{usage()}", file=sys.stderr)
+        return 2
+    return run(name, rest)
+
+
+def run(name: str, argv: Sequence[str] | None = None) -> int:
+    """Run the command ``name``; an interruption is an exit code, not a traceback."""
+    try:
+        arguments = sys.argv[1:] if argv is None else argv
+        return int(import_module(f"nacgraph.commands.{name}").main(arguments))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def usage() -> str:
+    """The commands, one a line."""
+    lines = [f"  {name:<10} {text}" for name, text in COMMANDS.items()]
+    return "\n".join(["usage: nacgraph COMMAND …  (COMMAND --help tells more)", *lines])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

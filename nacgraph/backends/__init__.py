@@ -1,0 +1,45 @@
+"""Executions of SKMDPA, one name each, all equal to the reference ``scatter``."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from nacgraph.attention import SKMDPA
+from nacgraph.backends.dense import dense_attention
+from nacgraph.kernel import SampledGraph
+
+BACKENDS = ("auto", "scatter", "dense")
+
+# Gathering E messages costs more than dense attention unless very few links exist
+# (benchmarks/ has the measurement).
+SCATTER_BELOW_DENSITY = 0.01
+
+
+class Attention(nn.Module):
+    """SKMDPA by the backend asked for; ``auto`` chooses by the density of the graph.
+
+    Args:
+        backend: One of :data:`BACKENDS`.
+
+    Raises:
+        ValueError: On an unknown backend.
+    """
+
+    def __init__(self, backend: str = "auto") -> None:
+        super().__init__()
+        if backend not in BACKENDS:
+            raise ValueError(f"backend: wanted one of {', '.join(BACKENDS)}, got {backend!r}")
+        self.backend = backend
+        self.scatter = SKMDPA()
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, graph: SampledGraph) -> Tensor:
+        backend = choose(graph) if self.backend == "auto" else self.backend
+        execute = self.scatter if backend == "scatter" else dense_attention
+        return execute(query, key, value, graph)
+
+
+def choose(graph: SampledGraph) -> str:
+    """The faster backend for a graph of this density."""
+    if graph.complete:
+        return "dense"
+    return "scatter" if float(graph.mask.float().mean()) < SCATTER_BELOW_DENSITY else "dense"

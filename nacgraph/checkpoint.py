@@ -1,0 +1,185 @@
+"""Checkpoints that survive a crash: safetensors + JSON, written atomically, checked when read.
+
+A checkpoint ``NAME`` is two files: the tensors (safetensors) and ``NAME.json``, which names the
+tensor file, its sha256 and the plain state beside it. The JSON is written last, so a checkpoint
+without one never existed. Nothing here unpickles: loading a checkpoint cannot run code.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load as decode_tensors
+from safetensors.torch import save as encode_tensors
+from torch import Tensor
+
+FORMAT = 1
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that cannot be written, or that is not what it says it is."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name and the plain state (step, best validation accuracy, …) beside them."""
+
+    path: Path
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors below ``prefix/``, named without it."""
+        start = prefix + "/"
+        return {k[len(start) :]: t for k, t in self.tensors.items() if k.startswith(start)}
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write ``data`` so that ``path`` holds either the old content or all of the new one.
+
+    Raises:
+        CheckpointError: If the disk is full or cannot be written; the old file is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        why = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
+        raise CheckpointError(
+            f"{path}: not written, {why} (wanted {len(data):,} bytes); what was there before stays"
+        ) from error
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # A rename is only durable once its folder is; Windows has no handle for a folder.
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def save_checkpoint(
+    folder: Path, name: str, tensors: Mapping[str, Tensor], state: Mapping[str, Any]
+) -> Path:
+    """Write checkpoint ``name`` (its tensor file is ``name_STEP`` when ``name`` carries no step).
+
+    Args:
+        folder: The checkpoint folder, made if missing.
+        name: ``step_00001000`` or ``best``.
+        tensors: Any tensors; they are written contiguous and on the CPU.
+        state: JSON values; must hold ``step``.
+
+    Returns:
+        The path of the JSON file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # `best` is rewritten: a tensor file of its own for every step keeps the old one whole
+    # until the new JSON points away from it.
+    stem = name if name.startswith("step_") else f"{name}_{int(state['step']):08d}"
+    data = encode_tensors({k: t.detach().cpu().contiguous() for k, t in tensors.items()})
+    write_atomically(folder / f"{stem}.safetensors", data)
+    record = {
+        "format": FORMAT,
+        "file": f"{stem}.safetensors",
+        "sha256": hashlib.sha256(data).hexdigest(),
+        **state,
+    }
+    path = folder / f"{name}.json"
+    write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
+    if stem != name:
+        for old in folder.glob(f"{name}_*.safetensors"):
+            if old.name != record["file"]:
+                old.unlink(missing_ok=True)
+    return path
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read and verify the checkpoint whose JSON file is ``path``.
+
+    Raises:
+        CheckpointError: Saying what is wrong: unreadable JSON, a missing tensor file, a digest
+            that differs (bit flips, truncation).
+    """
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        name, digest = state["file"], state["sha256"]
+        int(state["step"])
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such checkpoint") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: not a checkpoint record ({error!r})") from error
+    if state.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: wanted format {FORMAT}, got {state.get('format')!r}")
+    if not isinstance(name, str) or Path(name).name != name:
+        raise CheckpointError(f"{path}: wanted the name of a file beside it, got {name!r}")
+    try:
+        data = (path.parent / name).read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path.parent / name}: {error.strerror}") from error
+    if (got := hashlib.sha256(data).hexdigest()) != digest:
+        raise CheckpointError(
+            f"{path.parent / name}: damaged, wanted sha256 {str(digest)[:12]}…, got {got[:12]}… "
+            f"({len(data):,} bytes)"
+        )
+    try:
+        tensors = decode_tensors(data)
+    except Exception as error:  # safetensors raises its own, undocumented, types
+        raise CheckpointError(f"{path.parent / name}: not safetensors ({error})") from error
+    return Checkpoint(path, tensors, state)
+
+
+def step_name(step: int) -> str:
+    """``step_00001000``: sorts by name as by step."""
+    return f"step_{step:08d}"
+
+
+def newest_valid(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest readable ``step_*`` checkpoint, and why any newer ones were skipped."""
+    skipped: list[str] = []
+    for stem in sorted({path.stem for path in folder.glob("step_*")}, reverse=True):
+        try:
+            return load_checkpoint(folder / f"{stem}.json"), skipped
+        except CheckpointError as error:
+            skipped.append(str(error))
+    return None, skipped
+
+
+def best_or_newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The ``best`` checkpoint, or, if it is missing or damaged, the newest valid one."""
+    try:
+        return load_checkpoint(folder / "best.json"), []
+    except CheckpointError as error:
+        checkpoint, skipped = newest_valid(folder)
+        return checkpoint, [str(error), *skipped]
+
+
+def keep_last(folder: Path, step: int, count: int = 2) -> None:
+    """Keep the last ``count`` ``step_*`` checkpoints up to ``step``; remove all others.
+
+    Those beyond ``step`` are what a resumed run skipped as damaged and is about to write anew.
+    """
+    names = sorted((path.stem for path in folder.glob("step_*.json")), reverse=True)
+    kept = [name for name in names if name <= step_name(step)][:count]
+    for pattern in ("step_*.json", "step_*.safetensors"):  # a record never outlives its tensors
+        for path in folder.glob(pattern):
+            if path.stem not in kept:
+                path.unlink(missing_ok=True)
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The commands of `nacgraph`, one thin file each."""

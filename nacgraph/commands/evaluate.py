@@ -1,0 +1,91 @@
+"""``nacgraph evaluate RUN``: the accuracy of a trained circuit, on its test split or a file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nacgraph.checkpoint import CheckpointError, write_atomically
+from nacgraph.config import ConfigError
+from nacgraph.rundir import load_run
+from nacgraph.scoring import score
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluate; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="nacgraph evaluate",
+        description="Accuracy of a run's best checkpoint. Prints JSON.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("run", type=Path, help="a run folder of nacgraph train")
+    parser.add_argument("--data", help="a TSV file or a folder; the run's own data if not given")
+    parser.add_argument("--cache-dir", help="where generated data is kept")
+    parser.add_argument("--split", choices=("test", "val"), default="test")
+    parser.add_argument("--out", type=Path, help="also write the JSON here")
+    parser.add_argument("--batch-size", type=int, help="that of the run if not given")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--threads", type=int, default=0, help="0 leaves PyTorch's choice")
+    parser.add_argument("--plugin", action="append", default=[], help="a Python file that is run")
+    arguments = parser.parse_args(argv)
+    try:
+        result = evaluate(arguments)
+    except ConfigError as error:
+        print("\n".join(f"error: {text}" for text in error.problems), file=sys.stderr)
+        return 2
+    except (CheckpointError, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(result, indent=1))
+    return 0
+
+
+def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Load the run, score it, write ``--out``.
+
+    Raises:
+        ConfigError, CheckpointError: If the folder is no run or holds no valid checkpoint.
+        ValueError: If the data does not fit, e.g. holds longer sequences than the run's.
+    """
+    import torch
+
+    from nacgraph.registry import load_plugin
+
+    for path in arguments.plugin:
+        load_plugin(path)
+    if arguments.batch_size is not None and arguments.batch_size < 1:
+        raise ValueError(f"batch-size: wanted at least 1, got {arguments.batch_size}")
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    given = {"data": arguments.data, "cache_dir": arguments.cache_dir,
+             "batch_size": arguments.batch_size}  # fmt: skip
+    changed = {name: value for name, value in given.items() if value is not None}
+    model, task, config, checkpoint, notes = load_run(arguments.run, **changed)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    device = arguments.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    found = score(model.to(device), task, arguments.split, device, config.precision)
+    baselines = task.baselines(arguments.split)
+    result = {
+        "run": str(arguments.run),
+        "checkpoint": checkpoint.path.name,
+        "step": checkpoint.state["step"],
+        "data": arguments.data or task.describe(),
+        "split": arguments.split,
+        "n": found.n,
+        "accuracy": found.accuracy,
+        "ci95": list(found.ci95),
+        "loss": found.loss,
+        "majority_accuracy": baselines.get("majority_accuracy"),
+        "root_operator_accuracy": baselines.get("root_operator_accuracy"),
+    }
+    if arguments.out is not None:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(arguments.out, (json.dumps(result, indent=1) + "\n").encode())
+    return result

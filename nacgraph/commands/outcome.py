@@ -1,0 +1,129 @@
+"""What a training command says and leaves behind: first lines, circuit, summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from nacgraph.checkpoint import best_or_newest
+from nacgraph.commands.plan import Plan
+from nacgraph.config import RunConfig
+from nacgraph.kernel import isolated, mean_degree
+from nacgraph.progress import beside, percent
+from nacgraph.rundir import load_weights
+
+if TYPE_CHECKING:
+    from nacgraph.training import NACLightning
+
+
+def headline(config: RunConfig, plan: Plan) -> str:
+    """What is run."""
+    text = (
+        f"training   {config.model} on {config.task} under prior {config.prior}, "
+        f"preset {config.preset}, seed {config.seed}"
+    )
+    if plan.checkpoint is not None:
+        text += f", resumed after step {plan.checkpoint.state['step']}"
+    return text
+
+
+def introduce(module: NACLightning, plan: Plan) -> None:
+    """The first lines: size, baselines, machine, where results go."""
+    config, say = plan.config, module.progress.say
+    sizes = f"{config.modules} modules, {config.rounds} rounds, width {config.width}"
+    say(f"model      {module.model.num_parameters():,} parameters: {sizes}")
+    say(f"baselines  {beside(module.progress.baselines)}")
+    if module.progress.floor is not None:
+        say(f"prior      reachable floor {module.progress.floor:.4f} ({config.prior_loss})")
+    kind = config.device
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    where = f"{kind} × {config.devices}" + (f" × {config.nodes} nodes" * (config.nodes > 1))
+    say(f"device     {where}, {torch.get_num_threads()} threads, precision {config.precision}")
+    say(f"results    {plan.folder}")
+
+
+def finish(module: NACLightning, plan: Plan) -> int:
+    """Score the best weights on the test split, once, and write circuit and summary."""
+    config, progress = plan.config, module.progress
+    best, skipped = best_or_newest(Path(module.checkpoints or plan.folder / "checkpoints"))
+    for text in skipped:
+        progress.say(f"note: skipped {text}")
+    if best is not None:
+        load_weights(module.model, best)
+    test = module.evaluate("test")
+    if module.folder is None:
+        return 0
+    arrays, numbers = circuit(module)
+    module.folder.save_circuit(arrays)
+    baselines = module.task.baselines("test")
+    summary = {
+        **{name: getattr(config, name) for name in ("task", "prior", "model", "preset", "seed")},
+        "steps": module.step,
+        "seconds": round(module.seconds, 3),
+        "parameters": module.model.num_parameters(),
+        "best_step": module.best_step,
+        "val_accuracy": module.best_accuracy,
+        "test_accuracy": test.accuracy,
+        "test_n": test.n,
+        "ci95": list(test.ci95),
+        "majority_accuracy": baselines.get("majority_accuracy"),
+        "root_operator_accuracy": baselines.get("root_operator_accuracy"),
+        **numbers,
+        "prior_floor": progress.floor,
+        "warnings": module.warned,
+        "data": module.task.describe(),
+        "versions": versions(),
+    }
+    module.folder.save_summary(summary)
+    low, high = test.ci95
+    progress.say(
+        f"test       {percent(test.accuracy)} of {test.n} (95 %: {percent(low)} to "
+        f"{percent(high)}); {beside(baselines)}"
+    )
+    progress.say(f"results    {plan.folder}\nnext       nacgraph evaluate {plan.folder}")
+    return 0
+
+
+@torch.no_grad()
+def circuit(module: NACLightning) -> tuple[dict[str, np.ndarray], dict[str, float | None]]:
+    """The circuit as arrays (signatures, codes, P), and what the summary says of it."""
+    model = module.model.eval()
+    batch = next(iter(module.task.eval_batches("val", limit=1))).to(module.device)
+    design = model.generator(*model.tokenizer(batch))
+    out = model(batch)
+    arrays = {
+        "processor_signatures": design.processor_signatures,
+        "processor_codes": design.processor_codes,
+        "readout_signatures": design.readout_signatures,
+        "readout_codes": design.readout_codes,
+        "link_probabilities": out.link,
+        "readout_link_probabilities": out.readout_graph.probability,
+    }
+    numbers: dict[str, float | None] = {
+        "prior_loss": None,
+        "mean_degree": mean_degree(out.link),
+        "isolated": isolated(out.graph),
+    }
+    if module.prior_loss is not None:
+        numbers["prior_loss"] = float(module.prior_loss(out.link.float(), 0))
+    return {name: t.float().cpu().numpy() for name, t in arrays.items()}, numbers
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    from nacgraph import __version__
+
+    found = {"nacgraph": __version__, "python": platform.python_version()}
+    for name in ("torch", "torch_geometric", "pytorch_lightning", "numpy"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found

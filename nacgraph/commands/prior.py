@@ -1,0 +1,163 @@
+"""``nacgraph prior list`` and ``nacgraph prior check NAME``: what priors there are, and one seen."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from nacgraph.kernel import DEFAULT_BANDWIDTH, link_probabilities
+from nacgraph.priors import PRIORS, GraphPrior, get_prior, lowest_probability, prior_signatures
+from nacgraph.priors.reachable import best_signatures
+from nacgraph.registry import load_plugin
+from nacgraph.testing import target_problems
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command. 0: fine; 1: the prior breaks its promises; 2: not understood."""
+    arguments = _parser().parse_args(argv)
+    try:
+        for plugin in arguments.plugin:
+            load_plugin(plugin)
+        return _list() if arguments.action == "list" else _check(arguments)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nacgraph prior", description=__doc__)
+    actions = parser.add_subparsers(dest="action", required=True)
+    listing = actions.add_parser("list", help="the priors there are, with their parameters")
+    check = actions.add_parser("check", help="check a prior, measure what is reachable, draw it")
+    for each in (listing, check):
+        each.add_argument("--plugin", action="append", default=[], help="a Python file that is run")
+    check.add_argument("name", help="a name from `nacgraph prior list`")
+    check.add_argument("-n", "--modules", type=int, default=128, help="modules (default 128)")
+    check.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a parameter of the prior; may be repeated",
+    )
+    check.add_argument(
+        "--bandwidth",
+        type=float,
+        default=DEFAULT_BANDWIDTH,
+        help=f"kernel bandwidth ε (default {DEFAULT_BANDWIDTH:.3f})",
+    )
+    check.add_argument(
+        "--signature-dim", type=int, default=64, help="width of signatures (default 64)"
+    )
+    check.add_argument("--seed", type=int, default=0, help="seed of the sample drawn")
+    check.add_argument("--out", type=Path, help="picture (default prior-NAME.png, here)")
+    return parser
+
+
+def _list() -> int:
+    for name in PRIORS.names():
+        try:
+            shown = PRIORS.get(name)
+        except ValueError as error:  # one broken plugin must not hide the others
+            print(f"{name:<18} {error}")
+            continue
+        summary = (shown.__doc__ or "").strip().split("\n")[0]
+        print(f"{name:<18} {summary}")
+        defaults = _described(get_prior(name)) if _has_defaults(shown) else "(needs parameters)"
+        if defaults:
+            print(f"{'':<18} {defaults}")
+    return 0
+
+
+def _has_defaults(cls: type[GraphPrior]) -> bool:
+    try:
+        cls()
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    n, bandwidth, width = arguments.modules, arguments.bandwidth, arguments.signature_dim
+    _positive("--modules", n)
+    _positive("--bandwidth", bandwidth)
+    _positive("--signature-dim", width)
+    prior = get_prior(arguments.name, **_parameters(arguments.set))
+    out = arguments.out or Path(f"prior-{arguments.name}.png")
+    target = _called(prior, "edge_probabilities", n)
+    described = f"{arguments.name}({_described(prior)})"
+    _row("prior", described)
+    _row("modules", n)
+    problems = target_problems(target, n)
+    for problem in problems:
+        _row("WRONG", problem)
+    if problems:
+        return 1
+    graph = _called(prior, "sample", n, arguments.seed)
+    off_diagonal = target[~torch.eye(n, dtype=torch.bool)]
+    low, high = (off_diagonal.min().item(), off_diagonal.max().item()) if n > 1 else (1.0, 1.0)
+    _row("target", f"symmetric, diagonal 1, in [0, 1]: {low:.4g} to {high:.4g}")
+    degree = off_diagonal.sum().item() / n
+    drawn = 2 * graph.number_of_edges() / n
+    _row("mean degree", f"{degree:.2f} of {n - 1} (the sample drawn: {drawn:.2f})")
+    _row("kernel", f"bandwidth {bandwidth:.4g}, signatures of width {width}")
+    least = lowest_probability(bandwidth)
+    verdict = "out of reach" if low < least else "within reach of a pair alone"
+    _row("bound", f"P >= e^(-2/bandwidth) = {least:.4g}; the target's least is {verdict}")
+    _, closed = prior_signatures(target, bandwidth, width)
+    fit = best_signatures(target, bandwidth, width)
+    _row("closed form", f"rms error {closed:.4f}")
+    _row("reachable", f"mse {fit.loss:.3e}, rms error {math.sqrt(fit.loss):.4f} (an upper bound)")
+    reached = link_probabilities(fit.signatures, fit.signatures, bandwidth)
+    _draw(out, described, target, reached, graph)
+    _row("picture", out)
+    return 0
+
+
+def _draw(out: Path, title: str, target: Tensor, reachable: Tensor, graph: Any) -> None:
+    from nacgraph.viz import prior_figure
+
+    prior_figure(f"{title}, {len(target)} modules", target, reachable, graph).savefig(out)
+
+
+def _called(prior: GraphPrior, method: str, *arguments: int) -> Any:
+    """Call into the prior, which may be a stranger's code: what it raises is told in one line."""
+    try:
+        return getattr(prior, method)(*arguments)
+    except Exception as error:
+        shown = ", ".join(str(argument) for argument in arguments)
+        raise ValueError(f"{method}({shown}) raised {type(error).__name__}: {error}") from error
+
+
+def _parameters(pairs: list[str]) -> dict[str, Any]:
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key or not equals:
+            raise ValueError(f"--set: wanted KEY=VALUE, got {pair!r}")
+        try:
+            found[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError(f"--set {key}: wanted a plain value, got {value!r}") from None
+    return found
+
+
+def _described(prior: GraphPrior) -> str:
+    return ", ".join(f"{key}={value}" for key, value in prior.parameters().items())
+
+
+def _positive(name: str, value: float) -> None:
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name}: wanted a number above 0, got {value}")
+
+
+def _row(name: str, value: object) -> None:
+    print(f"{name:<12} {value}")

@@ -1,0 +1,212 @@
+"""NAC, the whole model: tokenizer, generator, circuit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nacgraph.backends import BACKENDS
+from nacgraph.circuit import (
+    Circuit,
+    CircuitOutput,
+    ModAttention,
+    Propagator,
+    ReadIn,
+    ReadOut,
+)
+from nacgraph.generators import UnconditionalGenerator
+from nacgraph.kernel import DEFAULT_BANDWIDTH, MODES, SignatureKernel
+from nacgraph.modfc import ModFC, ModFFN
+from nacgraph.priors.reachable import prior_signatures
+
+WIRINGS = ("learned", "frozen", "complete")
+STARTS = ("random", "prior")
+GRAPHS = ("shared", "per_sample")
+
+
+@dataclass(frozen=True)
+class NACConfig:
+    """Every size and choice of a NAC.
+
+    Attributes:
+        modules: Processors U.
+        readouts: Read-outs O.
+        width: State width D.
+        code_dim: Code width K.
+        signature_dim: Signature width S.
+        heads: Heads of the messages among modules.
+        head_dim: Width of such a head.
+        read_heads: Heads with which tokens are read; few, since each costs ``width``.
+        read_head_dim: Width of such a head.
+        rounds: Rounds of propagation L.
+        unique_layers: Propagators, and read-ins, with weights of their own, used in turn;
+            0 gives every round its own.
+        read_every: Read the tokens again before every so-manieth round; 0 reads once.
+        ffn_factor: Width factor of every ModFFN.
+        bandwidth: ε of the signature kernel.
+        temperature: τ of the concrete distribution.
+        mode: Kernel mode while training.
+        eval_mode: Kernel mode while evaluating.
+        min_weight: A link of lower weight is no edge.
+        graphs: "shared" by the batch, or "per_sample".
+        backend: Execution of SKMDPA.
+        modulation: False fixes every α at 0, so that codes only make initial states.
+        wiring: "learned" signatures, "frozen" ones, or the "complete" graph.
+        signature_start: "random", or "prior": the closest signatures to the prior's target.
+
+    Raises:
+        ValueError: Names every field that is wrong, what was wanted and what came.
+    """
+
+    modules: int = 64
+    readouts: int = 8
+    width: int = 128
+    code_dim: int = 128
+    signature_dim: int = 64
+    heads: int = 4
+    head_dim: int = 32
+    read_heads: int = 2
+    read_head_dim: int = 32
+    rounds: int = 4
+    unique_layers: int = 0
+    read_every: int = 0
+    ffn_factor: int = 4
+    bandwidth: float = DEFAULT_BANDWIDTH
+    temperature: float = 0.5
+    mode: str = "concrete"
+    eval_mode: str = "expected"
+    min_weight: float = 0.01
+    graphs: str = "shared"
+    backend: str = "auto"
+    modulation: bool = True
+    wiring: str = "learned"
+    signature_start: str = "random"
+
+    def __post_init__(self) -> None:
+        at_least = dict.fromkeys(
+            ("modules", "readouts", "code_dim", "signature_dim", "heads", "head_dim",
+             "read_heads", "read_head_dim", "rounds", "ffn_factor"), 1)
+        at_least |= {"width": 2, "unique_layers": 0, "read_every": 0}
+        choices = {"mode": MODES, "eval_mode": MODES, "graphs": GRAPHS, "backend": BACKENDS,
+                   "wiring": WIRINGS, "signature_start": STARTS}
+        wrong = []
+        for name, least in at_least.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                wrong.append(f"{name}: wanted a whole number >= {least}, got {value!r}")
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                wrong.append(
+                    f"{name}: wanted one of {', '.join(allowed)}, got {getattr(self, name)!r}"
+                )
+        for name in ("bandwidth", "temperature"):
+            if not getattr(self, name) > 0:
+                wrong.append(f"{name}: wanted a number > 0, got {getattr(self, name)!r}")
+        if not 0 <= self.min_weight < 1:
+            wrong.append(f"min_weight: wanted a number in [0, 1), got {self.min_weight!r}")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Names of all fields."""
+        return tuple(field.name for field in fields(cls))
+
+
+class NAC(nn.Module):
+    """A neural attentive circuit for classification.
+
+    Args:
+        config: Sizes and choices.
+        tokenizer: Turns a batch into tokens (B, T, width) and a mask (B, T).
+        num_classes: Number of classes C.
+        target: Link probabilities (U, U) of a prior, needed by ``signature_start="prior"``.
+        seed: One seed, one model; global randomness plays no part.
+
+    Raises:
+        ValueError: If ``signature_start`` is "prior" and no target is given.
+    """
+
+    def __init__(
+        self,
+        config: NACConfig,
+        tokenizer: nn.Module,
+        num_classes: int,
+        target: Tensor | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.seed = seed
+        generator = torch.Generator().manual_seed(seed)
+        start = None
+        if config.signature_start == "prior":
+            if target is None:
+                raise ValueError("target: wanted link probabilities, since signature_start is "
+                                 "'prior', got None")
+            start, _ = prior_signatures(target, config.bandwidth, config.signature_dim)
+        self.tokenizer = tokenizer
+        self.generator = UnconditionalGenerator(
+            config.modules, config.readouts, config.signature_dim, config.code_dim, config.width,
+            generator, start, frozen=config.wiring != "learned",
+        )
+        self.circuit = build_circuit(config, config.width, num_classes, generator)
+        if not config.modulation:
+            for layer in self.modules():
+                if isinstance(layer, ModFC):
+                    nn.init.zeros_(layer.alpha)
+                    # With α = 0 nothing reaches W_c either: neither counts as a parameter.
+                    layer.alpha.requires_grad_(False)
+                    layer.code_weight.requires_grad_(False)
+
+    def forward(self, batch: Any, generator: torch.Generator | None = None) -> CircuitOutput:
+        """Answer a batch; ``generator`` is the source of the edge noise.
+
+        While evaluating, a model without a generator draws from a fixed one, so that the same
+        batch gets the same answer.
+        """
+        if generator is None and not self.training:
+            generator = torch.Generator().manual_seed(self.seed)
+        tokens, mask = self.tokenizer(batch)
+        design = self.generator(tokens, mask)
+        mode = self.config.mode if self.training else self.config.eval_mode
+        return self.circuit(tokens, design, mask, generator, mode)
+
+    def num_parameters(self) -> int:
+        """Parameters that learn."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+def build_circuit(
+    config: NACConfig, token_dim: int, num_classes: int, generator: torch.Generator
+) -> Circuit:
+    """The executor that a configuration describes."""
+    c = config
+    readings = 1 if c.read_every == 0 else math.ceil(c.rounds / c.read_every)
+    unique = c.unique_layers or c.rounds
+
+    def messages() -> ModAttention:
+        return ModAttention(c.width, c.code_dim, c.heads, c.head_dim, generator, c.backend)
+
+    def ffn() -> ModFFN:
+        return ModFFN(c.width, c.code_dim, generator, c.ffn_factor)
+
+    return Circuit(
+        SignatureKernel(
+            math.inf if c.wiring == "complete" else c.bandwidth, c.temperature, c.mode, c.min_weight
+        ),
+        [
+            ReadIn(c.width, token_dim, c.code_dim, c.read_heads, c.read_head_dim, generator,
+                   c.ffn_factor)
+            for _ in range(min(readings, unique))
+        ],
+        [Propagator(messages(), ffn(), c.width) for _ in range(min(c.rounds, unique))],
+        ReadOut(messages(), ffn(), c.width, num_classes, generator),
+        c.rounds,
+        c.read_every,
+        per_sample=c.graphs == "per_sample",
+    )

@@ -1,0 +1,74 @@
+"""The optimizer: AdamW, which parameters it decays, and the learning rate of every step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+
+
+def learning_rate(step: int, peak: float, warmup: int, steps: int) -> float:
+    """Linear warm-up to ``peak`` over ``warmup`` steps, then a cosine down to 1 % of it."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    done = (step - warmup) / max(1, steps - warmup)
+    return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def noise_generator(seed: int, step: int) -> torch.Generator:
+    """The edge noise of a step: the same on every rank, and in a resumed as in an unbroken run."""
+    # PyTorch's CPU generator looks at the low 32 bits of a seed only, so both are hashed into them.
+    mixed = np.random.SeedSequence(seed, spawn_key=(step,)).generate_state(1)[0]
+    return torch.Generator().manual_seed(int(mixed))
+
+
+def decays(model: nn.Module) -> dict[str, bool]:
+    """Name of every learning parameter → whether weight decay applies to it.
+
+    It does to matrices, except embeddings, positions and the descriptors of modules, whose
+    length is not a measure of complexity.
+    """
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+
+    def decayed(name: str, p: Tensor) -> bool:
+        descriptor = name.startswith("generator.") and name.endswith(("signatures", "codes"))
+        return not (p.ndim < 2 or id(p) in embeddings or descriptor or "position" in name)
+
+    return {n: decayed(n, p) for n, p in model.named_parameters() if p.requires_grad}
+
+
+def make_optimizer(model: nn.Module, rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW over the learning parameters of ``model``, in a decayed and an undecayed group."""
+    decayed = decays(model)
+    named = dict(model.named_parameters())
+    groups = [
+        {"params": [named[n] for n, d in decayed.items() if d], "weight_decay": weight_decay},
+        {"params": [named[n] for n, d in decayed.items() if not d], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=rate)
+
+
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """AdamW's state as ``moment/parameter name`` → tensor."""
+    return {
+        f"{moment}/{name}": optimizer.state[p][moment]
+        for name, p in model.named_parameters()
+        if p in optimizer.state
+        for moment in MOMENTS
+    }
+
+
+def restore_optimizer(
+    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
+) -> None:
+    """Put back what :func:`optimizer_tensors` gave."""
+    for name, p in model.named_parameters():
+        if f"step/{name}" in tensors:
+            state = {m: tensors[f"{m}/{name}"].clone() for m in MOMENTS}
+            # AdamW keeps its step counter on the CPU, its moments where the parameter is.
+            optimizer.state[p] = {m: t if m == "step" else t.to(p) for m, t in state.items()}

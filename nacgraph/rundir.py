@@ -1,0 +1,200 @@
+"""The run folder: configuration, metrics, checkpoints, the circuit and the summary.
+
+::
+
+    config.yaml    complete, usable with --config     metrics.csv   one row a logged step
+    checkpoints/   the last two and the best          tensorboard/  the same curves
+    circuit.npz    signatures, codes, P               summary.json  the result
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nacgraph.checkpoint import Checkpoint, CheckpointError, best_or_newest, write_atomically
+from nacgraph.config import ConfigError, RunConfig, dump_config, nearest, read_yaml
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nacgraph.model import NAC
+    from nacgraph.tasks import Task
+
+COLUMNS = (
+    "step", "seconds", "loss", "task_loss", "prior_loss", "learning_rate", "gradient_norm",
+    "mean_degree", "isolated", "length", "samples_per_second", "val_accuracy", "val_loss",
+)  # fmt: skip
+
+
+def default_folder(config: RunConfig) -> Path:
+    """``runs/TASK-PRIOR-MODEL-PRESET-sSEED``."""
+    name = f"{config.task}-{config.prior}-{config.model}-{config.preset}-s{config.seed}"
+    return Path("runs") / name
+
+
+def numbered(folder: Path) -> list[Path]:
+    """``folder``, ``folder-2``, ``folder-3``, … as far as they exist, and the first free one."""
+    found = [folder]
+    while found[-1].exists():
+        found.append(folder.with_name(f"{folder.name}-{len(found) + 1}"))
+    return found
+
+
+def read_config(folder: Path) -> RunConfig:
+    """The configuration of a run folder. No plugin that it names is run.
+
+    Raises:
+        ConfigError: If this is no run folder, or its configuration is not one of ours.
+    """
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise ConfigError([f"{folder}: wanted a run folder with a config.yaml, got none there"])
+    values = read_yaml(path)
+    names = [f.name for f in fields(RunConfig)]
+    if unknown := [key for key in values if key not in names]:
+        raise ConfigError([f"{path}: unknown key {nearest(key, names)}" for key in unknown])
+    try:
+        values["curriculum"] = tuple(tuple(stage) for stage in values.get("curriculum", ()))
+        values["plugin"] = tuple(values.get("plugin", ()))
+        config = RunConfig(**values)
+        problems = config.problems()
+    except TypeError as error:
+        problems = [str(error)]
+    if problems:
+        raise ConfigError([f"{path}: {text}" for text in problems])
+    return config
+
+
+def build_task(config: RunConfig, **changed: Any) -> Task:
+    """The task of a configuration; it gets those fields that its constructor has."""
+    import inspect
+
+    from nacgraph.tasks import get_task
+
+    cls = get_task(config.task)
+    known = inspect.signature(cls).parameters
+    given = {f.name: getattr(config, f.name) for f in fields(config) if f.name in known}
+    return cls(**{**given, **changed})
+
+
+def build_target(config: RunConfig) -> Tensor | None:
+    """The prior's link probabilities for this many modules, or None without a prior."""
+    from nacgraph.priors import get_prior
+
+    prior = get_prior(config.prior, **config.prior_set)
+    return None if prior.is_none else prior.edge_probabilities(config.modules)
+
+
+def build_model(config: RunConfig, task: Task, target: Tensor | None) -> NAC:
+    """The untrained model of a configuration; equal seeds make equal weights."""
+    from nacgraph.model import NAC
+
+    engine = config.nac_config()
+    tokenizer = task.tokenizer(engine.width, seed=config.seed)
+    return NAC(engine, tokenizer, task.num_classes, target, seed=config.seed)
+
+
+def load_run(
+    folder: Path, **task_arguments: Any
+) -> tuple[NAC, Task, RunConfig, Checkpoint, list[str]]:
+    """A trained model (its best weights), its task and configuration, from a run folder.
+
+    Nothing in the folder is run as code. ``task_arguments`` replace those of the run, as
+    ``data="basic_test.tsv"`` does.
+
+    Returns:
+        model in evaluation mode, task, configuration, checkpoint, and remarks on damaged files.
+
+    Raises:
+        ConfigError: If this is no run folder.
+        CheckpointError: If it holds no valid checkpoint.
+    """
+    config = read_config(folder)
+    checkpoint, skipped = best_or_newest(folder / "checkpoints")
+    if checkpoint is None:
+        raise CheckpointError(f"{folder}: no valid checkpoint; " + "; ".join(skipped))
+    try:
+        task = build_task(config, **task_arguments)
+    except ValueError as error:
+        hint = f"; the run used --plugin {' '.join(config.plugin)}" if config.plugin else ""
+        raise ValueError(f"{error}{hint}") from error
+    # The checkpoint holds the signatures, so the prior that they may have started from (it could
+    # be a plugin's) is not needed again.
+    model = build_model(replace(config, signature_start="random"), task, None)
+    load_weights(model, checkpoint)
+    return model.eval(), task, config, checkpoint, skipped
+
+
+def load_weights(model: NAC, checkpoint: Checkpoint) -> None:
+    """Put the checkpoint's weights into ``model``; both must have the same parameters."""
+    try:
+        model.load_state_dict(checkpoint.part("model"))
+    except RuntimeError as error:
+        raise CheckpointError(f"{checkpoint.path}: weights of another model ({error})") from error
+
+
+class RunFolder:
+    """Writes a run's files. Only the first process has one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self._board: Any = None
+
+    def create(self, config: RunConfig) -> None:
+        """Make the folder and its configuration."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / "config.yaml", dump_config(config).encode())
+
+    def open_metrics(self, step: int) -> None:
+        """Go on after ``step``: rows beyond it, and a row cut short by a crash, are dropped."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        path = self.path / "metrics.csv"
+        rows = []
+        if path.is_file():
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)][1:]
+        kept = [row for row in rows if row[0].isdigit() and int(row[0]) <= step]
+        text = io.StringIO()
+        csv.writer(text).writerows([COLUMNS, *kept])
+        write_atomically(path, text.getvalue().encode())
+        self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
+
+    def log(self, row: Mapping[str, float | None]) -> None:
+        """Append one row; what is None stays empty."""
+        values = [row.get(name) for name in COLUMNS]
+        with open(self.path / "metrics.csv", "a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(["" if v is None else _short(v) for v in values])
+        for name, value in zip(COLUMNS[2:], values[2:], strict=True):
+            if value is not None:
+                self._board.add_scalar(name, value, int(row["step"] or 0))
+
+    def save_circuit(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """``circuit.npz``: plain arrays, readable with ``allow_pickle=False``."""
+        data = io.BytesIO()
+        np.savez_compressed(data, **dict(arrays))
+        write_atomically(self.path / "circuit.npz", data.getvalue())
+
+    def save_summary(self, summary: Mapping[str, Any]) -> None:
+        """``summary.json``; what is not known is null."""
+        text = json.dumps(summary, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        write_atomically(self.path / "summary.json", text.encode())
+
+    def close(self) -> None:
+        """Flush and close the TensorBoard file."""
+        if self._board is not None:
+            self._board.close()
+
+
+def _short(value: float) -> str:
+    # Nine digits bring any single-precision number back exactly.
+    return str(value) if isinstance(value, int) else f"{value:.9g}"

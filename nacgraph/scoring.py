@@ -1,0 +1,84 @@
+"""Accuracy of a model on a split, each sample counted once, over all processes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from nacgraph.tasks import Task
+
+
+@dataclass(frozen=True)
+class Score:
+    """Right answers among ``n`` samples, and their mean loss."""
+
+    right: int
+    n: int
+    loss: float
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / self.n
+
+    @property
+    def ci95(self) -> tuple[float, float]:
+        return wilson(self.right, self.n)
+
+
+def wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """Wilson's 95 % interval of a proportion.
+
+    Raises:
+        ValueError: If not ``0 <= right <= n`` with ``n >= 1``.
+
+    Source: Wilson, Probable inference, the law of succession (JASA 1927).
+    """
+    if not 0 <= right <= n or n < 1:
+        raise ValueError(f"wanted 0 <= right <= n and n >= 1, got right {right}, n {n}")
+    p, z2 = right / n, z * z
+    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    # At 0 and n the exact bounds are 0 and 1; rounding must not pass them.
+    low = max(0.0, middle - half) if right else 0.0
+    return low, min(1.0, middle + half) if right < n else 1.0
+
+
+@torch.no_grad()
+def score(
+    model: nn.Module,
+    task: Task,
+    split: str,
+    device: torch.device | str = "cpu",
+    precision: str = "32",
+    limit: int | None = None,
+) -> Score:
+    """Run ``model`` over ``split``; under ``torch.distributed`` every rank takes its share.
+
+    Raises:
+        ValueError: If the split is empty.
+    """
+    spread = torch.distributed.is_available() and torch.distributed.is_initialized()
+    rank, world = 0, 1
+    if spread:
+        rank, world = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    device = torch.device(device)
+    was_training = model.training
+    model.eval()
+    counts = torch.zeros(3, dtype=torch.float64, device=device)
+    for batch in task.eval_batches(split, rank, world, limit):
+        batch = batch.to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
+            logits = model(batch).logits.float()
+        right = (logits.argmax(-1) == batch.labels).sum()
+        loss = task.loss(logits, batch) * len(batch)
+        counts += torch.stack([right.double(), counts.new_tensor(len(batch)), loss.double()])
+    model.train(was_training)
+    if spread:
+        torch.distributed.all_reduce(counts)
+    right, n, loss = counts.tolist()
+    if n == 0:
+        raise ValueError(f"split {split!r} holds no samples")
+    return Score(int(right), int(n), loss / n)

@@ -1,0 +1,30 @@
+"""Settings that make every test repeatable, and the few fixtures that all rooms share."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+os.environ.setdefault("MPLBACKEND", "Agg")  # before anything imports matplotlib
+
+import torch
+from hypothesis import settings
+
+settings.register_profile("local", deadline=None)  # the first call of an operator may be slow
+settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+torch.set_num_threads(min(2, os.cpu_count() or 1))  # more do not help tensors of this size
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Tests may draw their inputs with plain ``torch.randn``; the library never does."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """A generator in a known state, for library calls that want one."""
+    return torch.Generator().manual_seed(0)
