@@ -56,7 +56,7 @@ class RunConfig:
     threads: int = option(0, "CPU threads; 0 leaves PyTorch's choice", low=0)
     precision: Literal["32", "bf16-mixed"] = option("32", "numbers of the forward pass")
 
-    prior_weight: float = option(0.1, "weight of the prior's loss", low=0)
+    prior_weight: float = option(1.0, "weight of the prior's loss", low=0)
     prior_set: dict[str, Any] = field(
         default_factory=dict, metadata={"help": "parameters of the prior, KEY=VALUE …"}
     )
@@ -91,6 +91,7 @@ class RunConfig:
     batch_size: int = option(32, "samples a step, over all devices together", low=1)
     steps: int = option(600, "optimizer steps", low=1)
     learning_rate: float = option(1e-3, "peak learning rate of AdamW", above=0)
+    signature_rate: float = option(10.0, "factor of the learning rate for signatures", above=0)
     warmup: int = option(50, "steps of linear warm-up; then a cosine down to 1 %", low=0)
     weight_decay: float = option(0.05, "decay of matrices; vectors and descriptors: 0", low=0)
     clip: float = option(1.0, "largest gradient norm; 0: no clipping", low=0)

@@ -42,15 +42,31 @@ def decays(model: nn.Module) -> dict[str, bool]:
     return {n: decayed(n, p) for n, p in model.named_parameters() if p.requires_grad}
 
 
-def make_optimizer(model: nn.Module, rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """AdamW over the learning parameters of ``model``, in a decayed and an undecayed group."""
+def make_optimizer(
+    model: nn.Module, rate: float, weight_decay: float, signature_rate: float = 1.0
+) -> torch.optim.AdamW:
+    """AdamW over the learning parameters of ``model``: decayed, undecayed, and signatures.
+
+    Every group carries the factor ``scale`` of its learning rate: ``signature_rate`` for the
+    signatures, of which only directions count, 1 for all else.
+    """
     decayed = decays(model)
     named = dict(model.named_parameters())
+    signatures = {n for n in decayed if n.startswith("generator.") and n.endswith("signatures")}
+    rest = [n for n in decayed if n not in signatures]
     groups = [
-        {"params": [named[n] for n, d in decayed.items() if d], "weight_decay": weight_decay},
-        {"params": [named[n] for n, d in decayed.items() if not d], "weight_decay": 0.0},
+        ([n for n in rest if decayed[n]], weight_decay, 1.0),
+        ([n for n in rest if not decayed[n]], 0.0, 1.0),
+        (sorted(signatures), 0.0, signature_rate),
     ]
-    return torch.optim.AdamW(groups, lr=rate)
+    return torch.optim.AdamW(
+        [
+            {"params": [named[n] for n in names], "weight_decay": decay, "scale": scale}
+            for names, decay, scale in groups
+            if names
+        ],
+        lr=rate,
+    )
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

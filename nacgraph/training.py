@@ -159,7 +159,8 @@ class NACLightning(pl.LightningModule):
     # Start
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        optimizer = make_optimizer(self.model, self.config.learning_rate, self.config.weight_decay)
+        c = self.config
+        optimizer = make_optimizer(self.model, c.learning_rate, c.weight_decay, c.signature_rate)
         if self.resume is not None:
             restore_optimizer(self.model, optimizer, self.resume.part("optimizer"))
         return optimizer
@@ -208,7 +209,7 @@ class NACLightning(pl.LightningModule):
         c = self.config
         rate = learning_rate(self.step, c.learning_rate, c.warmup, c.steps)
         for group in self.trainer.optimizers[0].param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         self._lr = rate
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, _: int) -> None:

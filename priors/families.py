@@ -36,7 +36,9 @@ def _unit_diagonal(matrix: Tensor) -> Tensor:
 @register_prior("scale_free")
 @dataclass(frozen=True)
 class ScaleFree(GraphPrior):
-    r"""Hubs: the expectation of Barabási–Albert growth, :math:`T_{ij} = \min(1, c/\sqrt{ij})`.
+    r"""Hubs: the link probabilities of Barabási–Albert growth.
+
+    .. math:: T_{ij} = \min(1, c / \sqrt{ij})
 
     Modules are in order of arrival (from 1), so the first are the hubs; ``c`` is solved for so
     that the mean degree is what was asked *after* clipping. ``sample`` draws every link on its
@@ -60,13 +62,14 @@ class ScaleFree(GraphPrior):
         if wanted >= n - 1:
             return torch.ones(n, n, dtype=torch.float64)
         arrival = torch.arange(1, n + 1, dtype=torch.float64).rsqrt()
-        shape = torch.outer(arrival, arrival).fill_diagonal_(0.0)
-        low, high = 0.0, float(n)  # at c = n every link is certain: sqrt(ij) <= n
-        for _ in range(100):  # bisection to the last bit; the degree grows with c
-            middle = (low + high) / 2
-            degree = (middle * shape).clamp_(max=1.0).sum().item() / n
-            low, high = (middle, high) if degree < wanted else (low, middle)
-        return _unit_diagonal((high * shape).clamp_(max=1.0))
+        shape = torch.outer(arrival, arrival)
+        # With the k likeliest pairs clipped, the others share what is left of the degrees; the
+        # right k is the first that leaves all others at most 1.
+        likely = shape[~torch.eye(n, dtype=torch.bool)].sort(descending=True).values
+        others = likely.flip(0).cumsum(0).flip(0)
+        scale = (wanted * n - torch.arange(len(likely), dtype=torch.float64)) / others
+        chosen = int((scale * likely <= 1).int().argmax())
+        return _unit_diagonal((scale[chosen] * shape).clamp_(0.0, 1.0))
 
 
 @register_prior("planted_partition")

@@ -25,6 +25,14 @@ def random_graph(
     return SampledGraph(log_weight.sigmoid(), log_weight, mask)
 
 
+def normals(generator: torch.Generator, *shapes: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """Normal numbers in float64, to be differentiated by."""
+    return tuple(
+        torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+        for shape in shapes
+    )
+
+
 def run(function, graph: SampledGraph, inputs: tuple[Tensor, ...]) -> list[Tensor]:
     out = function(*inputs, graph)
     gradients = torch.autograd.grad(out.pow(2).sum(), (*inputs, graph.log_weight))
@@ -44,10 +52,7 @@ def test_backends_equal_the_loop(
     generator = torch.Generator().manual_seed(seed)
     shape = (batch, receivers, senders) if per_sample else (receivers, senders)
     graph = random_graph(generator, shape, density, torch.float64)
-    inputs = tuple(
-        torch.randn(batch, n, heads, 4, generator=generator, dtype=torch.float64, requires_grad=True)
-        for n in (receivers, senders, senders)
-    )
+    inputs = normals(generator, *((batch, n, heads, 4) for n in (receivers, senders, senders)))
     wanted = naive_attention(*inputs, graph)
     found = [run(Attention(name), graph, inputs) for name in ("scatter", "dense")]
     torch.testing.assert_close(found[0][0], wanted, rtol=0, atol=1e-12)
@@ -73,10 +78,7 @@ def test_torch_scatter_and_pytorch_agree(
 ) -> None:
     # Without torch_scatter installed both runs take PyTorch's path; with it, this compares.
     graph = random_graph(generator, (9, 7), 0.3, torch.float64)
-    inputs = tuple(
-        torch.randn(2, n, 2, 4, generator=generator, dtype=torch.float64, requires_grad=True)
-        for n in (9, 7, 7)
-    )
+    inputs = normals(generator, *((2, n, 2, 4) for n in (9, 7, 7)))
     here = run(Attention("scatter"), graph, inputs)
     monkeypatch.setattr(scatter, "torch_scatter", None)
     plain = run(Attention("scatter"), graph, inputs)
@@ -87,10 +89,7 @@ def test_torch_scatter_and_pytorch_agree(
 @pytest.mark.parametrize("backend", ["scatter", "dense"])
 def test_gradcheck(generator: torch.Generator, backend: str) -> None:
     graph = random_graph(generator, (3, 4), 0.6, torch.float64)
-    inputs = tuple(
-        torch.randn(1, n, 2, 2, generator=generator, dtype=torch.float64, requires_grad=True)
-        for n in (3, 4, 4)
-    )
+    inputs = normals(generator, *((1, n, 2, 2) for n in (3, 4, 4)))
 
     def attend(q: Tensor, k: Tensor, v: Tensor, w: Tensor) -> Tensor:
         return Attention(backend)(q, k, v, SampledGraph(graph.probability, w, graph.mask))
@@ -101,7 +100,7 @@ def test_gradcheck(generator: torch.Generator, backend: str) -> None:
 def test_normalising_the_weights_changes_nothing(generator: torch.Generator) -> None:
     # SPEC 3: K̂ = K/(δ + ΣK) is constant over j inside a softmax over j.
     graph = random_graph(generator, (6, 6), 0.7, torch.float64)
-    inputs = tuple(torch.randn(2, 6, 2, 4, generator=generator, dtype=torch.float64) for _ in range(3))
+    inputs = normals(generator, *[(2, 6, 2, 4)] * 3)
     kept = graph.log_weight.exp() * graph.mask
     normalised = graph.log_weight - (1e-3 + kept.sum(-1, keepdim=True)).log()
     other = SampledGraph(graph.probability, normalised, graph.mask)

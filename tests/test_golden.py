@@ -77,7 +77,8 @@ def test_read_in(generator: torch.Generator) -> None:
 @pytest.mark.parametrize("backend", ["scatter", "dense"])
 def test_propagator(generator: torch.Generator, backend: str) -> None:
     data, parameters = load("propagator")
-    layer = Propagator(ModAttention(16, 8, 2, 6, generator, backend), ModFFN(16, 8, generator), 16).double()
+    attention = ModAttention(16, 8, 2, 6, generator, backend)
+    layer = Propagator(attention, ModFFN(16, 8, generator), 16).double()
     names = {"norm": "latent_attention.receiver_layernorm"} | {
         f"attention.{ours}": f"latent_attention.{theirs}"
         for ours, theirs in {

@@ -63,7 +63,9 @@ def test_gradcheck_of_the_concrete_sample(generator: torch.Generator) -> None:
 
 @pytest.mark.parametrize("mode", ["concrete", "hard"])
 @pytest.mark.parametrize("temperature", [0.5, 0.05])
-def test_empirical_link_rate_is_p(generator: torch.Generator, mode: str, temperature: float) -> None:
+def test_empirical_link_rate_is_p(
+    generator: torch.Generator, mode: str, temperature: float
+) -> None:
     draws, signatures = 10_000, torch.randn(4, 3, generator=generator)
     kernel = SignatureKernel(1.0, temperature, mode, min_weight=0.5)
     graph = kernel(signatures, generator=generator, graphs=draws)

@@ -20,7 +20,7 @@ from nacgraph.commands.options import parse
 from nacgraph.commands.plan import make_plan
 from nacgraph.commands.train import main
 from nacgraph.config import RunConfig
-from nacgraph.optim import decays, learning_rate, noise_generator
+from nacgraph.optim import decays, learning_rate, make_optimizer, noise_generator
 from nacgraph.rundir import build_model, build_target, build_task, load_run
 from nacgraph.scoring import score, wilson
 from nacgraph.tasks import Batch, ListOps
@@ -67,6 +67,15 @@ def test_what_decays(cache: Path) -> None:
         assert decayed[name] is False
     assert any(name.endswith("code_weight") and d for name, d in decayed.items())
     assert not any(d for name, d in decayed.items() if name.endswith("bias"))
+
+
+def test_signatures_have_a_rate_of_their_own(cache: Path) -> None:
+    config = parse(arguments(cache)).config
+    model = build_model(config, build_task(config), None)
+    groups = make_optimizer(model, 1e-3, 0.05, signature_rate=7.0).param_groups
+    (own,) = [group for group in groups if group["scale"] != 1]
+    assert own["scale"] == 7 and own["weight_decay"] == 0 and len(own["params"]) == 2
+    assert sum(len(g["params"]) for g in groups) == len(decays(model))
 
 
 def test_noise_differs_by_seed_and_step() -> None:

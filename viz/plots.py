@@ -51,18 +51,20 @@ def heat_map(axes: Axes, matrix: Tensor, title: str, bar: bool = True) -> None:
 def draw_graph(axes: Axes, graph: nx.Graph, title: str, seed: int = 0) -> None:
     """A graph by force layout, modules coloured by degree, hubs drawn larger and on top."""
     from matplotlib.collections import LineCollection
+    from matplotlib.ticker import MaxNLocator
 
     place = layout(graph, seed)
     degree = np.array([graph.degree(node) for node in graph])
     index = {node: k for k, node in enumerate(graph)}
     links = [(place[index[a]], place[index[b]]) for a, b in graph.edges]
     # Many links would hide each other: the more there are, the fainter each.
-    faint = float(np.clip(60 / max(1, len(links)) ** 0.75, 0.06, 0.6))
-    axes.add_collection(LineCollection(links, colors=INK, linewidths=0.6, alpha=faint, zorder=1))
+    faint = float(np.clip(30 / max(1, len(links)) ** 0.8, 0.05, 0.6))
+    axes.add_collection(LineCollection(links, colors=INK, linewidths=0.8, alpha=faint, zorder=1))
     order = np.argsort(degree, kind="stable")
-    size = 900 / max(20, len(place)) * (0.6 + 1.4 * degree / max(1, degree.max(initial=1)))
+    size = 2800 / max(40, len(place)) * (0.6 + 1.4 * degree / max(1, degree.max(initial=1)))
     dots = axes.scatter(
-        *place[order].T,
+        place[order, 0],
+        place[order, 1],
         c=degree[order],
         s=size[order],
         cmap=COLOURS,
@@ -74,7 +76,9 @@ def draw_graph(axes: Axes, graph: nx.Graph, title: str, seed: int = 0) -> None:
     axes.set_aspect("equal")
     axes.margins(0.05)
     axes.axis("off")
-    axes.figure.colorbar(dots, ax=axes, label="degree", shrink=0.85)
+    scale = axes.figure.colorbar(dots, ax=axes, label="degree", shrink=0.85)
+    scale.locator = MaxNLocator(6, integer=True)
+    scale.update_ticks()
 
 
 def layout(graph: nx.Graph, seed: int = 0) -> np.ndarray:

@@ -32,6 +32,14 @@ def process_rank(config: RunConfig) -> int:
     return node * config.devices + int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def as_launched(config: RunConfig) -> RunConfig:
+    """Under torchrun, the devices and nodes that it started, so that they need no saying twice."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return config
+    each = int(os.environ["LOCAL_WORLD_SIZE"])
+    return replace(config, devices=each, nodes=int(os.environ["WORLD_SIZE"]) // each)
+
+
 def make_plan(parsed: Parsed, first: bool = True) -> Plan:
     """Find the run folder and, when resuming, its configuration and newest valid checkpoint.
 

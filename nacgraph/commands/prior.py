@@ -1,8 +1,9 @@
-"""``nacgraph prior list`` and ``nacgraph prior check NAME``: what priors there are, and one seen."""
+"""``nacgraph prior``: list the graph priors, or check, measure and draw one."""
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import math
 import sys
 from collections.abc import Sequence
@@ -71,18 +72,10 @@ def _list() -> int:
             continue
         summary = (shown.__doc__ or "").strip().split("\n")[0]
         print(f"{name:<18} {summary}")
-        defaults = _described(get_prior(name)) if _has_defaults(shown) else "(needs parameters)"
-        if defaults:
-            print(f"{'':<18} {defaults}")
+        fields = ", ".join(map(str, inspect.signature(shown).parameters.values()))
+        if fields:
+            print(f"{'':<18} {fields.replace(chr(39), '')}")
     return 0
-
-
-def _has_defaults(cls: type[GraphPrior]) -> bool:
-    try:
-        cls()
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -93,7 +86,7 @@ def _check(arguments: argparse.Namespace) -> int:
     prior = get_prior(arguments.name, **_parameters(arguments.set))
     out = arguments.out or Path(f"prior-{arguments.name}.png")
     target = _called(prior, "edge_probabilities", n)
-    described = f"{arguments.name}({_described(prior)})"
+    described = " ".join([arguments.name, *_given(prior)])
     _row("prior", described)
     _row("modules", n)
     problems = target_problems(target, n)
@@ -150,8 +143,8 @@ def _parameters(pairs: list[str]) -> dict[str, Any]:
     return found
 
 
-def _described(prior: GraphPrior) -> str:
-    return ", ".join(f"{key}={value}" for key, value in prior.parameters().items())
+def _given(prior: GraphPrior) -> list[str]:
+    return [f"{key}={value}" for key, value in prior.parameters().items() if value is not None]
 
 
 def _positive(name: str, value: float) -> None:

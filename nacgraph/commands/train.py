@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nacgraph.checkpoint import CheckpointError, newest_valid
 from nacgraph.commands.options import parse
 from nacgraph.commands.outcome import finish, headline, introduce
-from nacgraph.commands.plan import Plan, check_parts, make_plan, process_rank
+from nacgraph.commands.plan import Plan, as_launched, check_parts, make_plan, process_rank
 from nacgraph.config import ConfigError, RunConfig
 from nacgraph.rundir import RunFolder, build_model, build_target, build_task
 
@@ -30,6 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for path in parsed.config.plugin:
             load_plugin(path)
         plan = make_plan(parsed, first=process_rank(parsed.config) == 0)
+        plan = replace(plan, config=as_launched(plan.config))
+        if problems := plan.config.problems():
+            raise ConfigError(problems)
         check_parts(plan.config)
         return run(plan)
     except ConfigError as error:
