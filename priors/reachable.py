@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
 from nacgraph.kernel import DEFAULT_BANDWIDTH, link_probabilities
@@ -93,9 +94,9 @@ def best_signatures(
     _check(bandwidth, width)
     n = target.shape[0]
     wide = target.detach().double().cpu()
-    starts = [prior_signatures(wide, bandwidth, width)[0]]
-    starts += [_random_signatures(n, width, seed) for seed in FLOOR_SEEDS]
     with _few_threads(n):
+        starts = [prior_signatures(wide, bandwidth, width)[0]]
+        starts += [_random_signatures(n, width, seed) for seed in FLOOR_SEEDS]
         fits = [_descend(start, wide, bandwidth, steps, kind) for start in starts]
     return min(fits, key=lambda fit: fit.loss)
 
@@ -155,7 +156,7 @@ def _descend(start: Tensor, target: Tensor, bandwidth: float, steps: int, kind: 
         start.numpy().ravel(),
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": steps, "maxcor": 20, "ftol": 1e-13, "gtol": 1e-9},
+        options={"maxiter": steps, "maxcor": 8, "ftol": 1e-13, "gtol": 1e-9},
     )
     signatures = torch.from_numpy(found.x).view(start.shape)
     return Fit(signatures, torch.arange(len(target)), float(found.fun))
@@ -163,13 +164,9 @@ def _descend(start: Tensor, target: Tensor, bandwidth: float, steps: int, kind: 
 
 @contextmanager
 def _few_threads(n: int) -> Iterator[None]:
-    """One thread for small matrices: more gain nothing, and on a busy machine wait ten times."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if n <= 256 else before)
-    try:
+    """One thread for small matrices: more gain nothing, and on a busy machine wait six times."""
+    with threadpool_limits(1 if n <= 256 else None):
         yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _identity_loss(signatures: Tensor, target: Tensor, bandwidth: float, kind: str) -> Tensor:

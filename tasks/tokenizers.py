@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from nacgraph.tasks.base import Batch
 
+_ROUND = 64  # symbols to which a window's input is rounded up
+
 
 class WindowMLP(nn.Module):
     r"""Residual block in which a token sees its neighbours: a local stem.
@@ -52,11 +54,14 @@ class WindowMLP(nn.Module):
         As a convolution over a (B, D, 1, T) image whose memory order is h's own, channels last:
         on a CPU about 1.5 times as fast as conv1d and three times as fast as copied windows.
         """
-        dim = h.shape[-1]
+        length, dim = h.shape[1:]
+        # oneDNN compiles, and keeps, a kernel for every length it meets. Rounded up, with zeros as
+        # beyond any end, there are few: half the time, and memory that does not grow.
+        h = nn.functional.pad(h, (0, 0, 0, -length % _ROUND))
         kernel = self.mix.weight.view(dim, self.window, dim).transpose(1, 2).unsqueeze(2)
         image = h.transpose(1, 2).unsqueeze(2)
         mixed = nn.functional.conv2d(image, kernel, self.mix.bias, padding=(0, self.window // 2))
-        return mixed.squeeze(2).transpose(1, 2)
+        return mixed.squeeze(2).transpose(1, 2)[:, :length]
 
 
 class SequenceTokenizer(nn.Module):

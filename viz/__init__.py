@@ -3,5 +3,13 @@
 from __future__ import annotations
 
 from nacgraph.viz.plots import draw_graph, heat_map, prior_figure
+from nacgraph.viz.runs import circuit_figure, curves_figure, read_metrics
 
-__all__ = ["draw_graph", "heat_map", "prior_figure"]
+__all__ = [
+    "circuit_figure",
+    "curves_figure",
+    "draw_graph",
+    "heat_map",
+    "prior_figure",
+    "read_metrics",
+]
