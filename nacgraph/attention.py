@@ -47,7 +47,7 @@ class SKMDPA(MessagePassing):
         )
         return out.reshape(shape)
 
-    def message(  # type: ignore[override]
+    def message(
         self,
         query_i: Tensor,
         key_j: Tensor,
@@ -59,7 +59,7 @@ class SKMDPA(MessagePassing):
         score = (query_i * key_j).sum(-1) + log_weight.unsqueeze(-1)
         return scatter_softmax(score, index, dim=1, size=size_i).unsqueeze(-1) * value_j
 
-    def aggregate(  # type: ignore[override]
+    def aggregate(
         self, inputs: Tensor, index: Tensor, dim_size: int
     ) -> Tensor:
         return scatter_sum(inputs, index, dim=1, size=dim_size)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -259,7 +261,8 @@ class Circuit(nn.Module):
             design.readout_signatures, signatures, mode=mode, generator=generator, graphs=graphs
         )
         states, codes = design.processor_states, design.processor_codes
-        normed = [read_in.norm_tokens(tokens) for read_in in self.read_ins]
+        read_ins = cast(Iterable[ReadIn], self.read_ins)
+        normed = [read_in.norm_tokens(tokens) for read_in in read_ins]
         readings = 0
         for step in range(self.rounds):
             if step == 0 or (self.read_every and step % self.read_every == 0):

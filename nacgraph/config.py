@@ -104,8 +104,8 @@ class RunConfig:
     min_length: int = option(3, "generated sequences are longer than this", low=0)
     max_length: int = option(41, "generated sequences are shorter than this", low=2)
     train_size: int = option(20000, "generated training samples", low=1)
-    val_size: int = option(1000, "generated validation samples", low=1)
-    test_size: int = option(1000, "generated test samples", low=1)
+    val_size: int = option(2000, "generated validation samples", low=1)
+    test_size: int = option(2000, "generated test samples", low=1)
     stem_layers: int = option(1, "local residual blocks over the embedded symbols", low=0)
     window: int = option(9, "symbols that such a block sees (odd)", low=1)
 
@@ -175,9 +175,9 @@ PRESETS: dict[str, dict[str, Any]] = {
         "modules": 48, "width": 96, "code_dim": 96, "signature_dim": 64, "readouts": 8,
         "head_dim": 24, "read_head_dim": 48, "rounds": 8, "unique_layers": 2, "stem_layers": 2,
         "min_length": 500, "max_length": 2000, "train_size": 96000, "val_size": 2000,
-        "test_size": 2000, "steps": 3000, "warmup": 100, "validate_every": 250,
+        "test_size": 2000, "steps": 4000, "warmup": 100, "validate_every": 250,
         "validate_samples": 500, "checkpoint_every": 50,
-        "curriculum": ((30, 150), (60, 300), (120, 500), (250, 700), (500, 900)),
+        "curriculum": ((30, 300), (60, 600), (120, 900), (250, 1150), (500, 1400)),
     },
 }  # fmt: skip
 

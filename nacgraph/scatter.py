@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import ModuleType
 
 import torch
 from torch import Tensor
 
-torch_scatter: ModuleType | None
+torch_scatter: ModuleType | None = None
 try:
-    import torch_scatter
+    torch_scatter = import_module("torch_scatter")
 except (ImportError, OSError):  # OSError: built against another torch
-    torch_scatter = None
+    pass
 
 
 def scatter_sum(source: Tensor, index: Tensor, dim: int, size: int) -> Tensor:

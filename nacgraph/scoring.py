@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -54,8 +55,11 @@ def score(
     device: torch.device | str = "cpu",
     precision: str = "32",
     limit: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Score:
     """Run ``model`` over ``split``; under ``torch.distributed`` every rank takes its share.
+
+    ``progress`` is called with (right, seen) after every batch of this process.
 
     Raises:
         ValueError: If the split is empty.
@@ -75,6 +79,8 @@ def score(
         right = (logits.argmax(-1) == batch.labels).sum()
         loss = task.loss(logits, batch) * len(batch)
         counts += torch.stack([right.double(), counts.new_tensor(len(batch)), loss.double()])
+        if progress is not None:
+            progress(int(counts[0]), int(counts[1]))
     model.train(was_training)
     if spread:
         torch.distributed.all_reduce(counts)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from nacgraph.checkpoint import CheckpointError, write_atomically
 from nacgraph.config import ConfigError
+from nacgraph.progress import percent
 from nacgraph.rundir import load_run
 from nacgraph.scoring import score
 
@@ -44,6 +46,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+class Told:
+    """Says on stderr, every ten seconds, how far an evaluation is."""
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+
+    def __call__(self, right: int, seen: int) -> None:
+        if time.monotonic() - self.last >= 10:
+            self.last = time.monotonic()
+            print(f"{seen:,} samples, {percent(right / seen)} so far", file=sys.stderr, flush=True)
+
+
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     """Load the run, score it, write ``--out``.
 
@@ -70,7 +84,9 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     device = arguments.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    found = score(model.to(device), task, arguments.split, device, config.precision)
+    found = score(
+        model.to(device), task, arguments.split, device, config.precision, progress=Told()
+    )
     baselines = task.baselines(arguments.split)
     result = {
         "run": str(arguments.run),
