@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
@@ -101,8 +102,14 @@ class SampledGraph:
     def num_senders(self) -> int:
         return self.mask.shape[-1]
 
+    @cached_property
+    def density(self) -> float:
+        """Share of all pairs that are linked."""
+        return float(self.mask.float().mean())
+
+    @cached_property
     def edges(self) -> tuple[Tensor, Tensor]:
-        """Edges in PyG's order, sorted by receiver, and their log weights.
+        """Edges in PyG's order, sorted by receiver, and their log weights; found once a graph.
 
         Per-sample graphs come as one block-diagonal graph: node u of sample b is b·N + u.
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nacgraph.priors.search import best, cold, graph_matching, rows, warm
+from nacgraph.priors.threads import few_threads
 
 KINDS = ("mse", "kl")
 METHODS = ("rows", "iterated", "graph")
@@ -40,9 +41,9 @@ def matched_loss(link: Tensor, target: Tensor, permutation: Tensor, kind: str = 
     n = target.shape[0]
     if permutation.shape != (n,):
         raise ValueError(f"permutation: wanted shape ({n},), got {tuple(permutation.shape)}")
-    permutation = permutation.to(link.device)
-    link = link[..., permutation[:, None], permutation[None, :]]
-    target = target.detach().to(link)
+    # Relabelling the target the other way round is the same sum, without a scatter backwards.
+    place = permutation.to(target.device).argsort()
+    target = target.detach()[place[:, None], place[None, :]].to(link)
     if kind == "mse":
         entries = (link - target).square()
     else:
@@ -99,15 +100,16 @@ def match(
     if not np.isfinite(affinity).all():
         # Nothing to match: the loss will be NaN too, and whoever trains reports that.
         return torch.from_numpy(candidates[-1]).to(link.device)
-    if method == "rows":
-        candidates.append(rows(wanted, affinity))
-    elif method == "graph":
-        candidates.append(graph_matching(wanted, affinity, seed))
-    elif start is not None:
-        candidates.append(warm(wanted, affinity, best(wanted, affinity, candidates)))
-    else:
-        candidates += cold(wanted, affinity, seed)
-    return torch.from_numpy(best(wanted, affinity, candidates)).to(link.device)
+    with few_threads(n):
+        if method == "rows":
+            candidates.append(rows(wanted, affinity))
+        elif method == "graph":
+            candidates.append(graph_matching(wanted, affinity, seed))
+        elif start is not None:
+            candidates.append(warm(wanted, affinity, best(wanted, affinity, candidates)))
+        else:
+            candidates += cold(wanted, affinity, seed)
+        return torch.from_numpy(best(wanted, affinity, candidates)).to(link.device)
 
 
 class MatchedLoss(nn.Module):

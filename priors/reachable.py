@@ -8,8 +8,6 @@ e^(-2/bandwidth), many modules cannot all be far from each other, and a cosine m
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -17,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
 from nacgraph.kernel import DEFAULT_BANDWIDTH, link_probabilities
 from nacgraph.priors.matching import MatchedLoss, match, matched_loss
+from nacgraph.priors.threads import few_threads
 
 FLOOR_SEEDS = (101, 102)  # random starts of the floor, beside the closed form
 
@@ -77,8 +75,9 @@ def reachable_floor(
 ) -> float:
     """The best prior loss found by moving signatures directly, module i playing part i.
 
-    L-BFGS from the closed form and from a few random starts; deterministic. It is an upper
-    bound on the true floor: optimisation shows what can be reached, not what cannot.
+    L-BFGS from the closed form and from random starts (one beyond 512 modules); deterministic.
+    It is an upper bound on the true floor: optimisation shows what can be reached, not what
+    cannot.
     """
     return best_signatures(target, bandwidth, width, steps, kind).loss
 
@@ -94,9 +93,10 @@ def best_signatures(
     _check(bandwidth, width)
     n = target.shape[0]
     wide = target.detach().double().cpu()
-    with _few_threads(n):
+    with few_threads(n):
+        seeds = FLOOR_SEEDS if n <= 512 else FLOOR_SEEDS[:1]
         starts = [prior_signatures(wide, bandwidth, width)[0]]
-        starts += [_random_signatures(n, width, seed) for seed in FLOOR_SEEDS]
+        starts += [_random_signatures(n, width, seed) for seed in seeds]
         fits = [_descend(start, wide, bandwidth, steps, kind) for start in starts]
     return min(fits, key=lambda fit: fit.loss)
 
@@ -124,7 +124,7 @@ def fit_signatures(
     prior = MatchedLoss(wide, kind, match_every=match_every)
     optimizer = torch.optim.Adam([signatures], lr=lr, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    with _few_threads(len(wide)):
+    with few_threads(len(wide)):
         for step in range(steps):
             loss = prior(link_probabilities(signatures, signatures, bandwidth), step)
             optimizer.zero_grad()
@@ -160,13 +160,6 @@ def _descend(start: Tensor, target: Tensor, bandwidth: float, steps: int, kind: 
     )
     signatures = torch.from_numpy(found.x).view(start.shape)
     return Fit(signatures, torch.arange(len(target)), float(found.fun))
-
-
-@contextmanager
-def _few_threads(n: int) -> Iterator[None]:
-    """One thread for small matrices: more gain nothing, and on a busy machine wait six times."""
-    with threadpool_limits(1 if n <= 256 else None):
-        yield
 
 
 def _identity_loss(signatures: Tensor, target: Tensor, bandwidth: float, kind: str) -> Tensor:

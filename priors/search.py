@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 
 from nacgraph.priors.seriation import Matrix, Permutation, guesses
 
-SEARCH = 2**21  # over n^2: rounds of a search and how many of them may be assignments
+SEARCH = 2**20  # over n^2: assignments that one local search may make
 FOLLOWED = 2  # guesses that a cold search follows up beyond 256 modules
 RESTARTS = 8  # random starts of a cold search while they are cheap: up to 64 modules
 
@@ -31,12 +31,11 @@ def warm(wanted: Matrix, affinity: Matrix, permutation: Permutation) -> Permutat
     """Local search: whole reassignments while they help, then disjoint pair swaps, in turn.
 
     An assignment costs O(n^3), more the less structure there is to go by, so large circuits get
-    few of them (32 at n = 256, 2 at n = 1024); a round of swaps costs one matrix product.
+    few of them (16 at n = 256, 1 at n = 1024); a round of swaps costs one matrix product.
     """
     score = score_of(wanted, affinity, permutation)
-    affordable = SEARCH // len(wanted) ** 2
-    assignments, rounds = max(2, affordable), min(50, max(10, affordable))
-    for _ in range(rounds):
+    assignments = max(1, SEARCH // len(wanted) ** 2)
+    for _ in range(min(50, 10 + 2 * assignments)):
         placed = affinity[np.ix_(permutation, permutation)]
         # fit[i, b]: what place i earns if the module at b takes it and b's place is i's in turn.
         # Least row distance is largest fit, since the norms of rows sum to a constant.

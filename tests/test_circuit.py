@@ -64,7 +64,7 @@ def test_relabelling_modules_leaves_logits_unchanged(backend: str, mode: str) ->
     assert (answer(design.select(order[:3])) - relabelled).abs().max() > 1e-4
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=4), st.booleans())
 def test_a_padded_sample_answers_as_alone(lengths: list[int], per_sample: bool) -> None:
     model = make(graphs="per_sample" if per_sample else "shared", eval_mode="expected").eval()

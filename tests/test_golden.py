@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from conftest import GOLDEN
 
 from nacgraph.circuit import ModAttention, Propagator, ReadIn
 from nacgraph.kernel import SignatureKernel
 from nacgraph.modfc import ModFC, ModFFN
 
-GOLDEN = Path(os.environ.get("NACGRAPH_GOLDEN", Path(__file__).parents[2] / "shared" / "golden"))
 TOLERANCE = {"rtol": 0, "atol": 1e-10}
 
 

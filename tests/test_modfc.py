@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch.autograd import gradcheck
@@ -15,6 +16,16 @@ def test_alpha_zero_is_a_linear_layer(generator: torch.Generator) -> None:
     x, code = torch.randn(2, 4, 6, generator=generator), torch.randn(4, 3, generator=generator)
     plain = torch.nn.functional.linear(x, layer.weight, layer.bias)
     torch.testing.assert_close(layer(x, code), plain)
+
+
+def test_the_formula_written_out(generator: torch.Generator) -> None:
+    layer = ModFC(4, 3, 2, generator).double()
+    x, code = torch.randn(4, dtype=torch.float64), torch.randn(2, dtype=torch.float64)
+    w, b, w_c = (p.detach().numpy() for p in (layer.weight, layer.bias, layer.code_weight))
+    scale = w_c @ code.numpy()
+    scale = (scale - scale.mean()) / np.sqrt(scale.var() + 1e-5)
+    wanted = w @ (x.numpy() * (1 + 0.1 * scale)) + b
+    np.testing.assert_allclose(layer(x, code).detach().numpy(), wanted, rtol=0, atol=1e-7)
 
 
 def test_each_module_computes_its_own_function(generator: torch.Generator) -> None:

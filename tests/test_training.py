@@ -153,10 +153,11 @@ def test_a_killed_run_ends_as_the_unbroken_one(
         time.sleep(0.001)
     os.kill(child.pid, signal.SIGKILL)
     child.communicate()
+    assert child.returncode == -signal.SIGKILL  # it was still running, with half the steps to go
     # What a crash may leave: rows beyond the checkpoint, one of them cut short.
     with open(folder / "metrics.csv", "a", encoding="utf-8") as file:
         file.write("999,1,2,3,4,5,6,7,8,9,10,,\n1000,0.")
-    (folder / "summary.json").unlink(missing_ok=True)  # if the child was faster than the signal
+    assert not (folder / "summary.json").exists()
     assert main([*flags, "--resume=auto"]) == 0
     assert "resumed after step" in capsys.readouterr().out
     same(unbroken, folder)

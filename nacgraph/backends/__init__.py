@@ -42,4 +42,4 @@ def choose(graph: SampledGraph) -> str:
     """The faster backend for a graph of this density."""
     if graph.complete:
         return "dense"
-    return "scatter" if float(graph.mask.float().mean()) < SCATTER_BELOW_DENSITY else "dense"
+    return "scatter" if graph.density < SCATTER_BELOW_DENSITY else "dense"
