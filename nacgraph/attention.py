@@ -33,7 +33,7 @@ class SKMDPA(MessagePassing):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, graph: SampledGraph) -> Tensor:
         check_attention(query, key, graph)
-        edge_index, log_weight = graph.edges
+        edge_index, log_weight = graph.edges()
         shape = query.shape
         if graph.per_sample:  # one block-diagonal graph: the batch axis moves into the nodes
             query, key, value = (x.flatten(0, 1).unsqueeze(0) for x in (query, key, value))

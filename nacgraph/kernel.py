@@ -108,20 +108,23 @@ class SampledGraph:
         return float(self.mask.float().mean())
 
     @cached_property
+    def links(self) -> tuple[Tensor, ...]:
+        """Where ``mask`` is True: ([sample,] receiver, sender), found once a graph."""
+        return self.mask.nonzero(as_tuple=True)
+
     def edges(self) -> tuple[Tensor, Tensor]:
-        """Edges in PyG's order, sorted by receiver, and their log weights; found once a graph.
+        """Edges in PyG's order, sorted by receiver, and their log weights.
 
         Per-sample graphs come as one block-diagonal graph: node u of sample b is b·N + u.
 
         Returns:
             edge_index (2, E), senders in row 0 and receivers in row 1, and log_weight (E,).
         """
-        position = self.mask.nonzero(as_tuple=True)
-        receiver, sender = position[-2], position[-1]
+        receiver, sender = self.links[-2:]
         if self.per_sample:
-            receiver = receiver + position[0] * self.num_receivers
-            sender = sender + position[0] * self.num_senders
-        return torch.stack([sender, receiver]), self.log_weight[position]
+            receiver = receiver + self.links[0] * self.num_receivers
+            sender = sender + self.links[0] * self.num_senders
+        return torch.stack([sender, receiver]), self.log_weight[self.links]
 
 
 class SignatureKernel(nn.Module):

@@ -130,7 +130,7 @@ def test_orthogonal_signatures_have_the_documented_density(generator: torch.Gene
 def test_edges_come_sorted_by_receiver(generator: torch.Generator) -> None:
     signatures = torch.randn(7, 3, generator=generator)
     graph = SignatureKernel(1.0, mode="hard")(signatures, generator=generator, graphs=3)
-    edge_index, log_weight = graph.edges
+    edge_index, log_weight = graph.edges()
     assert (edge_index[1].diff() >= 0).all()
     assert len(log_weight) == int(graph.mask.sum()) == edge_index.shape[1]
     block = edge_index // 7
