@@ -65,7 +65,8 @@ def main() -> None:
     lines += ["", ", ".join(f"{k.removesuffix('_accuracy').replace('_', ' ')} "
                             f"{100 * v:.1f} %" for k, v in baselines.items())]  # fmt: skip
     (arguments.out / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    curves_figure(curves, baselines).savefig(arguments.out / "curves.png")
+    lines_drawn = {f"{k.removesuffix('_accuracy')} (test)": v for k, v in baselines.items()}
+    curves_figure(curves, lines_drawn).savefig(arguments.out / "curves.png")
     name, run = next(iter(runs.items()))
     target = build_target(read_config(run))
     if target is not None:

@@ -96,10 +96,10 @@ def save_checkpoint(
     data = encode_tensors({k: t.detach().cpu().contiguous() for k, t in tensors.items()})
     write_atomically(folder / f"{stem}.safetensors", data)
     record = {
+        **state,  # first: the state of another checkpoint names that one's file
         "format": FORMAT,
         "file": f"{stem}.safetensors",
         "sha256": hashlib.sha256(data).hexdigest(),
-        **state,
     }
     path = folder / f"{name}.json"
     write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())

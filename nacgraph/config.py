@@ -163,7 +163,9 @@ ENGINE_NAME = {"kernel": "mode", "eval_kernel": "eval_mode"}
 FREE_ON_RESUME = ("out", "resume", "device", "devices", "threads", "plugin", "cache_dir")
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "tiny": {},  # the field defaults
+    # The field defaults. So small a model gains nothing from a second thread, and on a busy
+    # machine two that wait for each other take several times as long.
+    "tiny": {"threads": 1},
     "small": {
         "modules": 48, "width": 96, "code_dim": 96, "signature_dim": 64, "readouts": 8,
         "head_dim": 24, "read_head_dim": 48, "rounds": 4, "unique_layers": 2, "stem_layers": 2,

@@ -36,11 +36,11 @@ def read_metrics(path: Path | str) -> dict[str, np.ndarray]:
 def curves_figure(
     runs: Mapping[str, Mapping[str, np.ndarray]], baselines: Mapping[str, float]
 ) -> Figure:
-    """Validation accuracy over time, training loss over steps, for each run by name.
+    """Validation accuracy and training loss by step, for each run by name.
 
     Args:
         runs: Name to columns, as :func:`read_metrics` gives them.
-        baselines: Accuracies drawn as level lines.
+        baselines: Accuracies drawn as level lines, by name.
     """
     from matplotlib.figure import Figure
 
@@ -48,17 +48,17 @@ def curves_figure(
     left, right = figure.subplots(1, 2)
     for name, columns in runs.items():
         seen = np.isfinite(columns["val_accuracy"])
-        minutes = columns["seconds"] / 60
-        left.plot(minutes[seen], 100 * columns["val_accuracy"][seen], marker=".", label=name)
-        window = max(1, len(minutes) // 60)
+        step = columns["step"]
+        left.plot(step[seen], 100 * columns["val_accuracy"][seen], marker=".", label=name)
+        window = max(1, len(step) // 60)
         smooth = np.convolve(columns["task_loss"], np.ones(window) / window, mode="valid")
-        right.plot(columns["step"][window - 1 :], smooth, label=f"{name}, mean of {window} rows")
+        right.plot(step[window - 1 :], smooth, label=f"{name}, mean of {window} rows")
     for name, value in baselines.items():
-        shown = name.removesuffix("_accuracy").replace("_", " ")
+        shown = name.replace("_", " ")
         left.axhline(100 * value, linestyle=":", color=INK, linewidth=1)
         left.annotate(shown, (1, 100 * value), xycoords=("axes fraction", "data"),
                       ha="right", va="bottom", fontsize=8, color=INK)  # fmt: skip
-    left.set(xlabel="minutes", ylabel="validation accuracy (%)")
+    left.set(xlabel="step", ylabel="validation accuracy (%)")
     right.set(xlabel="step", ylabel="training loss")
     for axes in (left, right):
         axes.legend(frameon=False, fontsize=9)

@@ -10,9 +10,10 @@ from nacgraph.kernel import SampledGraph
 
 BACKENDS = ("auto", "scatter", "dense")
 
-# Gathering E messages costs more than dense attention unless very few links exist
-# (benchmarks/ has the measurement).
-SCATTER_BELOW_DENSITY = 0.01
+# Gathering E messages costs more than dense attention unless few links exist: at 5 % of links and
+# 64 to 1,024 modules it takes 0.6 to 0.8 of the time, on a CPU (benchmarks/README.md). Not measured
+# on an accelerator.
+SCATTER_BELOW_DENSITY = 0.05
 
 
 class Attention(nn.Module):

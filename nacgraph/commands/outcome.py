@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from nacgraph.checkpoint import best_or_newest
+from nacgraph.checkpoint import best_or_newest, save_checkpoint
 from nacgraph.commands.plan import Plan
 from nacgraph.config import RunConfig
 from nacgraph.kernel import isolated, mean_degree
@@ -49,11 +50,7 @@ def introduce(module: NACLightning, plan: Plan) -> None:
 def finish(module: NACLightning, plan: Plan) -> int:
     """Score the best weights on the test split, once, and write circuit and summary."""
     config, progress = plan.config, module.progress
-    best, skipped = best_or_newest(Path(module.checkpoints or plan.folder / "checkpoints"))
-    for text in skipped:
-        progress.say(f"note: skipped {text}")
-    if best is not None:
-        load_weights(module.model, best)
+    choose_weights(module, Path(module.checkpoints or plan.folder / "checkpoints"))
     test = module.evaluate("test")
     if module.folder is None:
         return 0
@@ -86,6 +83,33 @@ def finish(module: NACLightning, plan: Plan) -> int:
     )
     progress.say(f"results    {plan.folder}\nnext       nacgraph evaluate {plan.folder}")
     return 0
+
+
+def choose_weights(module: NACLightning, checkpoints: Path) -> None:
+    """Leave the model with its best weights so far, or its last ones if those are better.
+
+    Validations while training may be of few samples (``validate_samples``), and of many such
+    the best is mostly the luckiest. Then the whole validation split decides between the two.
+    """
+    best, skipped = best_or_newest(checkpoints)
+    for text in skipped:
+        module.progress.say(f"note: skipped {text}")
+    if best is None:
+        return
+    if not module.config.validate_samples:
+        load_weights(module.model, best)
+        return
+    last = {f"model/{k}": t.clone() for k, t in module.model.state_dict().items()}
+    found = [(module.evaluate("val").accuracy, module.step, last)]
+    if best.state["step"] != module.step:
+        load_weights(module.model, best)
+        found.append((module.evaluate("val").accuracy, best.state["step"], best.tensors))
+    accuracy, step, weights = max(found, key=lambda each: each[0])
+    load_weights(module.model, replace(best, tensors=weights))
+    module.best_accuracy, module.best_step = accuracy, step
+    if module.folder is not None:
+        state = {**best.state, "step": step, "best_step": step, "best_accuracy": accuracy}
+        save_checkpoint(checkpoints, "best", weights, state)
 
 
 @torch.no_grad()
