@@ -33,7 +33,7 @@ class UnconditionalGenerator(nn.Module):
         dim: Width D of the initial states.
         generator: Source of the initial descriptors and weights.
         signatures: Start of the processor signatures (U, S), e.g. from
-            :func:`nacgraph.priors.reachable.prior_signatures`; random where left out.
+            :func:`nacgraph.priors.reachable.best_signatures`; random where left out.
         frozen: Signatures do not learn (the ablation "sparse graph, not learnable").
 
     Raises:

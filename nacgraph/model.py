@@ -21,7 +21,7 @@ from nacgraph.circuit import (
 from nacgraph.generators import UnconditionalGenerator
 from nacgraph.kernel import DEFAULT_BANDWIDTH, MODES, SignatureKernel
 from nacgraph.modfc import ModFC, ModFFN
-from nacgraph.priors.reachable import prior_signatures
+from nacgraph.priors.reachable import best_signatures
 
 WIRINGS = ("learned", "frozen", "complete")
 STARTS = ("random", "prior")
@@ -56,7 +56,7 @@ class NACConfig:
         backend: Execution of SKMDPA.
         modulation: False fixes every α at 0, so that codes only make initial states.
         wiring: "learned" signatures, "frozen" ones, or the "complete" graph.
-        signature_start: "random", or "prior": the closest signatures to the prior's target.
+        signature_start: "random", or "prior": the closest found to the prior's target.
 
     Raises:
         ValueError: Names every field that is wrong, what was wanted and what came.
@@ -148,7 +148,9 @@ class NAC(nn.Module):
             if target is None:
                 raise ValueError("target: wanted link probabilities, since signature_start is "
                                  "'prior', got None")
-            start, _ = prior_signatures(target, config.bandwidth, config.signature_dim)
+            # The closed form alone can be far off where the width is below the modules: cutting
+            # the spectrum shortens rows, and normalising them brings all closer together.
+            start = best_signatures(target, config.bandwidth, config.signature_dim).signatures
         self.tokenizer = tokenizer
         self.generator = UnconditionalGenerator(
             config.modules, config.readouts, config.signature_dim, config.code_dim, config.width,
