@@ -59,9 +59,7 @@ class SKMDPA(MessagePassing):
         score = (query_i * key_j).sum(-1) + log_weight.unsqueeze(-1)
         return scatter_softmax(score, index, dim=1, size=size_i).unsqueeze(-1) * value_j
 
-    def aggregate(
-        self, inputs: Tensor, index: Tensor, dim_size: int
-    ) -> Tensor:
+    def aggregate(self, inputs: Tensor, index: Tensor, dim_size: int) -> Tensor:
         return scatter_sum(inputs, index, dim=1, size=dim_size)
 
 

@@ -10,10 +10,10 @@ from nacgraph.kernel import SampledGraph
 
 BACKENDS = ("auto", "scatter", "dense")
 
-# Gathering E messages costs more than dense attention unless few links exist: at 5 % of links and
-# 64 to 1,024 modules it takes 0.6 to 0.8 of the time, on a CPU (benchmarks/README.md). Not measured
-# on an accelerator.
-SCATTER_BELOW_DENSITY = 0.05
+# Gathering E messages pays where few links exist: on a CPU, with 64 to 1,024 modules, it takes 0.2
+# to 0.3 of dense attention's time at 2 % of links and 0.6 to 0.9 at 5 %, where its memory, which
+# grows with batch x links, is no longer worth it (benchmarks/README.md). No accelerator was measured.
+SCATTER_BELOW_DENSITY = 0.03
 
 
 class Attention(nn.Module):
