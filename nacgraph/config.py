@@ -163,7 +163,7 @@ ENGINE_NAME = {"kernel": "mode", "eval_kernel": "eval_mode"}
 FREE_ON_RESUME = ("out", "resume", "device", "devices", "threads", "plugin", "cache_dir")
 
 PRESETS: dict[str, dict[str, Any]] = {
-    # The field defaults. So small a model gains nothing from a second thread, and on a busy
+    # The field defaults. So small a model gains little from a second thread, and on a busy
     # machine two that wait for each other take several times as long.
     "tiny": {"threads": 1},
     "small": {

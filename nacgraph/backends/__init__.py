@@ -12,7 +12,8 @@ BACKENDS = ("auto", "scatter", "dense")
 
 # Gathering E messages pays where few links exist: on a CPU, with 64 to 1,024 modules, it takes 0.2
 # to 0.3 of dense attention's time at 2 % of links and 0.6 to 0.9 at 5 %, where its memory, which
-# grows with batch x links, is no longer worth it (benchmarks/README.md). No accelerator was measured.
+# grows with batch x links, is no longer worth it (benchmarks/README.md). Not measured on any
+# accelerator.
 SCATTER_BELOW_DENSITY = 0.03
 
 
