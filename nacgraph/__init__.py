@@ -21,10 +21,10 @@ if (_checkout / "pyproject.toml").is_file():
 
 if TYPE_CHECKING:
     from nacgraph.attention import SKMDPA as SKMDPA
+    from nacgraph.blocks import Propagator as Propagator
+    from nacgraph.blocks import ReadIn as ReadIn
+    from nacgraph.blocks import ReadOut as ReadOut
     from nacgraph.circuit import Circuit as Circuit
-    from nacgraph.circuit import Propagator as Propagator
-    from nacgraph.circuit import ReadIn as ReadIn
-    from nacgraph.circuit import ReadOut as ReadOut
     from nacgraph.design import CircuitDesign as CircuitDesign
     from nacgraph.generators import UnconditionalGenerator as UnconditionalGenerator
     from nacgraph.kernel import SignatureKernel as SignatureKernel
@@ -39,9 +39,9 @@ _HOME = {  # public name: the file that defines it
     "ModFFN": "modfc",
     "SignatureKernel": "kernel",
     "SKMDPA": "attention",
-    "ReadIn": "circuit",
-    "Propagator": "circuit",
-    "ReadOut": "circuit",
+    "ReadIn": "blocks",
+    "Propagator": "blocks",
+    "ReadOut": "blocks",
     "Circuit": "circuit",
     "UnconditionalGenerator": "generators",
     "NACConfig": "model",

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
 
-from nacgraph.kernel import SampledGraph
+from nacgraph.graph import Graph
 from nacgraph.scatter import scatter_softmax, scatter_sum
 
 
@@ -31,7 +31,7 @@ class SKMDPA(MessagePassing):
     def __init__(self) -> None:
         super().__init__(aggr="sum", node_dim=1)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, graph: SampledGraph) -> Tensor:
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, graph: Graph) -> Tensor:
         check_attention(query, key, graph)
         edge_index, log_weight = graph.edges()
         shape = query.shape
@@ -63,7 +63,7 @@ class SKMDPA(MessagePassing):
         return scatter_sum(inputs, index, dim=1, size=dim_size)
 
 
-def check_attention(query: Tensor, key: Tensor, graph: SampledGraph) -> None:
+def check_attention(query: Tensor, key: Tensor, graph: Graph) -> None:
     """Raise ValueError unless the graph links this many receivers and senders."""
     wanted = (graph.num_receivers, graph.num_senders)
     if (query.shape[1], key.shape[1]) != wanted:
@@ -71,9 +71,9 @@ def check_attention(query: Tensor, key: Tensor, graph: SampledGraph) -> None:
             f"graph: wanted links from {key.shape[1]} senders to {query.shape[1]} receivers, "
             f"got from {wanted[1]} to {wanted[0]}"
         )
-    if graph.per_sample and graph.mask.shape[0] != query.shape[0]:
+    if graph.samples not in (None, query.shape[0]):
         raise ValueError(
-            f"graph: wanted {query.shape[0]} graphs, one a sample, got {graph.mask.shape[0]}"
+            f"graph: wanted {query.shape[0]} graphs, one a sample, got {graph.samples}"
         )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nacgraph.model import NACConfig
 
 Curriculum = tuple[tuple[int, int], ...]
+Backend = Literal["auto", "fused", "scatter", "dense"]
 Kernel = Literal["concrete", "hard", "expected", "threshold"]
 
 
@@ -83,7 +84,7 @@ class RunConfig:
     kernel: Kernel | None = option(None, "how edges are sampled while training")
     eval_kernel: Kernel | None = option(None, "how edges are sampled while evaluating")
     graphs: Literal["shared", "per_sample"] = option("shared", "one sampled graph for the batch?")
-    backend: Literal["auto", "scatter", "dense"] = option("auto", "execution of the attention")
+    backend: Backend = option("auto", "execution of the attention")
     modulation: bool | None = option(None, "let codes modulate the layers?")
     wiring: Literal["learned", "frozen", "complete"] | None = option(None, "what links modules")
     signature_start: Literal["random", "prior"] | None = option(None, "where signatures start")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from nacgraph.kernel import link_probabilities
+from nacgraph.links import link_probabilities
 
 if TYPE_CHECKING:
     import networkx as nx

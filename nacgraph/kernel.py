@@ -1,130 +1,19 @@
-"""The signature kernel: distances between signatures, link probabilities, sampled graphs."""
+"""The signature kernel: from signatures to sampled graphs."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-DEFAULT_BANDWIDTH = 1 / math.log(20)  # orthogonal signatures then link with probability 0.05
+from nacgraph.graph import FullGraph, Graph, SampledGraph
+from nacgraph.links import DEFAULT_BANDWIDTH, concrete_log_sample, log_link_probabilities
+
 MODES = ("expected", "concrete", "hard", "threshold")
-
-# The smallest -log P whose logit is finite in single precision: P = 1 - 1e-7.
-_CLOSEST = 1e-7
-
-
-def log_link_probabilities(receivers: Tensor, senders: Tensor, bandwidth: float) -> Tensor:
-    r"""Log of the probability that a receiver listens to a sender.
-
-    .. math:: \log P_{ij} = -(1 - \cos(s_i, s_j)) / \varepsilon
-
-    Args:
-        receivers: Signatures of the receivers i.
-        senders: Signatures of the senders j.
-        bandwidth: Bandwidth ε > 0; ``math.inf`` gives the complete graph.
-
-    Shapes:
-        receivers (..., R, S) · senders (..., N, S) · output (..., R, N), at least fp32
-
-    Raises:
-        ValueError: If the widths differ or the bandwidth is not positive.
-
-    Source: Neural Attentive Circuits (NeurIPS 2022), eq. 2.
-    """
-    if not bandwidth > 0:
-        raise ValueError(f"bandwidth: wanted a number > 0, got {bandwidth}")
-    if receivers.shape[-1] != senders.shape[-1]:
-        raise ValueError(
-            "senders: wanted signatures of the receivers' width "
-            f"{receivers.shape[-1]}, got {senders.shape[-1]}"
-        )
-    # Below fp32 the distance of near signatures would round to zero, and autocast would do that.
-    with torch.autocast(receivers.device.type, enabled=False):
-        wide = torch.promote_types(receivers.dtype, torch.float32)
-        cosine = (
-            F.normalize(receivers.to(wide), dim=-1)
-            @ F.normalize(senders.to(wide), dim=-1).transpose(-1, -2)
-        )
-        return -(1 - cosine).clamp_min(0) / bandwidth
-
-
-def link_probabilities(receivers: Tensor, senders: Tensor, bandwidth: float) -> Tensor:
-    """P = exp(-(1 - cos)/bandwidth); see :func:`log_link_probabilities`."""
-    return log_link_probabilities(receivers, senders, bandwidth).exp()
-
-
-def logit(log_probability: Tensor) -> Tensor:
-    r"""logit P from log P: :math:`\log P - \log(-\mathrm{expm1}(\log P))`, finite at P = 1."""
-    log_probability = log_probability.clamp_max(-_CLOSEST)
-    return log_probability - torch.log(-torch.expm1(log_probability))
-
-
-def concrete_log_sample(log_probability: Tensor, noise: Tensor, temperature: float) -> Tensor:
-    r"""Log of a binary concrete sample, never leaving logit space.
-
-    .. math:: \log K = \mathrm{logsigmoid}((\mathrm{logit} P + \mathrm{logit} u) / \tau)
-
-    ``noise`` is u in (0, 1); K > 0.5 with probability P exactly, whatever the temperature.
-    """
-    return F.logsigmoid((logit(log_probability) + torch.logit(noise)) / temperature)
-
-
-@dataclass(frozen=True)
-class SampledGraph:
-    """Who listens to whom, as drawn by :class:`SignatureKernel`.
-
-    Attributes:
-        probability: Link probabilities P, (R, N), or (B, R, N) for conditional designs.
-        log_weight: Edge weights log K, (R, N) or (B, R, N); only where ``mask`` do they count.
-        mask: True where the link exists, like ``log_weight``.
-        complete: Every link exists with weight one, so that a backend may skip both.
-    """
-
-    probability: Tensor
-    log_weight: Tensor
-    mask: Tensor
-    complete: bool = False
-
-    @property
-    def per_sample(self) -> bool:
-        """Whether every sample of the batch has a graph of its own."""
-        return self.mask.dim() == 3
-
-    @property
-    def num_receivers(self) -> int:
-        return self.mask.shape[-2]
-
-    @property
-    def num_senders(self) -> int:
-        return self.mask.shape[-1]
-
-    @cached_property
-    def density(self) -> float:
-        """Share of all pairs that are linked."""
-        return float(self.mask.float().mean())
-
-    @cached_property
-    def links(self) -> tuple[Tensor, ...]:
-        """Where ``mask`` is True: ([sample,] receiver, sender), found once a graph."""
-        return self.mask.nonzero(as_tuple=True)
-
-    def edges(self) -> tuple[Tensor, Tensor]:
-        """Edges in PyG's order, sorted by receiver, and their log weights.
-
-        Per-sample graphs come as one block-diagonal graph: node u of sample b is b·N + u.
-
-        Returns:
-            edge_index (2, E), senders in row 0 and receivers in row 1, and log_weight (E,).
-        """
-        receiver, sender = self.links[-2:]
-        if self.per_sample:
-            receiver = receiver + self.links[0] * self.num_receivers
-            sender = sender + self.links[0] * self.num_senders
-        return torch.stack([sender, receiver]), self.log_weight[self.links]
+SAMPLED = ("concrete", "hard")  # those that draw noise
 
 
 class SignatureKernel(nn.Module):
@@ -185,7 +74,7 @@ class SignatureKernel(nn.Module):
         mode: str | None = None,
         generator: torch.Generator | None = None,
         graphs: int | None = None,
-    ) -> SampledGraph:
+    ) -> Graph:
         """Draw the graph from senders to receivers.
 
         Args:
@@ -195,34 +84,35 @@ class SignatureKernel(nn.Module):
                 probable one.
             mode: Overrides the kernel's own mode.
             generator: Source of the noise of the modes ``concrete`` and ``hard``.
-            graphs: Draw this many independent graphs from shared signatures.
+            graphs: Draw this many independent graphs from shared signatures (modes that draw
+                nothing would give the same graph each time, and give it once).
 
         Raises:
             ValueError: On an unknown mode, or on sampling without a generator.
         """
         mode = self.mode if mode is None else mode
         _check_mode(mode)
-        log_p = log_link_probabilities(
-            receivers, receivers if senders is None else senders, self.bandwidth
-        )
-        own = None
-        if senders is None:
-            own = torch.eye(log_p.shape[-1], dtype=torch.bool, device=log_p.device)
-            log_p = log_p.masked_fill(own, 0.0)  # P_ii = 1 exactly, not up to rounding
+        among = senders is None
+        others = receivers if senders is None else senders
+        if math.isinf(self.bandwidth) or (mode == "expected" and self._weighs_all()):
+            link = partial(_probabilities, receivers, others, self.bandwidth, among)
+            return FullGraph(receivers, others, self.bandwidth, link)
+        log_p = _log_probabilities(receivers, others, self.bandwidth, among)
         probability = log_p.exp()
-        complete = math.isinf(self.bandwidth)
-        if graphs is not None and log_p.dim() == 2:
+        if graphs is not None and log_p.dim() == 2 and mode in SAMPLED:
             log_p = log_p.expand(graphs, -1, -1)
-        if complete:
-            log_weight, mask = torch.zeros_like(log_p), torch.ones_like(log_p, dtype=torch.bool)
-            return SampledGraph(probability, log_weight, mask, complete=True)
         log_weight, mask = self._weigh(log_p, mode, generator)
-        if own is not None:
+        if among:
+            own = torch.eye(log_p.shape[-1], dtype=torch.bool, device=log_p.device)
             log_weight, mask = log_weight.masked_fill(own, 0.0), mask | own
         else:
             best = F.one_hot(log_p.argmax(-1), log_p.shape[-1]).bool()
             mask = mask | (best & ~mask.any(-1, keepdim=True))
         return SampledGraph(probability, log_weight, mask)
+
+    def _weighs_all(self) -> bool:
+        """Whether no link can be so improbable that ``min_weight`` cuts it."""
+        return self.min_weight <= math.exp(-2 / self.bandwidth)
 
     def _weigh(
         self, log_p: Tensor, mode: str, generator: torch.Generator | None
@@ -245,15 +135,18 @@ class SignatureKernel(nn.Module):
         return log_k, log_k >= _log(self.min_weight)
 
 
-def mean_degree(link: Tensor) -> float:
-    """Expected number of links of a module, itself left out: mean over i of Σ_{j≠i} P_ij."""
-    total = link.detach().sum((-1, -2)) - link.detach().diagonal(dim1=-2, dim2=-1).sum(-1)
-    return float((total / link.shape[-1]).mean())
+def _log_probabilities(
+    receivers: Tensor, senders: Tensor, bandwidth: float, among: bool
+) -> Tensor:
+    log_p = log_link_probabilities(receivers, senders, bandwidth)
+    if among:  # P_ii = 1 exactly, not up to rounding
+        own = torch.eye(log_p.shape[-1], dtype=torch.bool, device=log_p.device)
+        log_p = log_p.masked_fill(own, 0.0)
+    return log_p
 
 
-def isolated(graph: SampledGraph) -> float:
-    """Processors without a sender other than themselves (mean over a batch of graphs)."""
-    return float((graph.mask.sum(-1) <= 1).sum(-1).float().mean())
+def _probabilities(receivers: Tensor, senders: Tensor, bandwidth: float, among: bool) -> Tensor:
+    return _log_probabilities(receivers, senders, bandwidth, among).exp()
 
 
 def _log(x: float) -> float:

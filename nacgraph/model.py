@@ -10,16 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from nacgraph.backends import BACKENDS
-from nacgraph.circuit import (
-    Circuit,
-    CircuitOutput,
-    ModAttention,
-    Propagator,
-    ReadIn,
-    ReadOut,
-)
+from nacgraph.blocks import ModAttention, Propagator, ReadIn, ReadOut
+from nacgraph.circuit import Circuit, CircuitOutput
 from nacgraph.generators import UnconditionalGenerator
-from nacgraph.kernel import DEFAULT_BANDWIDTH, MODES, SignatureKernel
+from nacgraph.kernel import MODES, SignatureKernel
+from nacgraph.links import DEFAULT_BANDWIDTH
 from nacgraph.modfc import ModFC, ModFFN
 from nacgraph.priors.reachable import best_signatures
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nacgraph.initialise import fan_in_normal_
+from nacgraph.pointwise import gated_geglu, gated_norm
 
 
 class ModFC(nn.Module):
@@ -59,15 +60,34 @@ class ModFC(nn.Module):
             raise ValueError(
                 f"code: wanted a last axis of {self.code_weight.shape[1]}, got {tuple(code.shape)}"
             )
-        scale = F.layer_norm(F.linear(code, self.code_weight), (self.code_weight.shape[0],))
-        return 1 + self.alpha * scale
+        width = self.code_weight.shape[0]
+        # 1 + α·LN(·) is a LayerNorm whose weight is α everywhere and whose bias is 1: one pass.
+        return F.layer_norm(
+            F.linear(code, self.code_weight),
+            (width,),
+            self.alpha.expand(width),
+            self.alpha.new_ones(width),
+        )
+
+    def project(self, gated: Tensor) -> Tensor:
+        """W x + b of states that are gated already: (*, I) → (*, O)."""
+        return F.linear(gated, self.weight, self.bias)
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         if x.shape[-1] != self.weight.shape[1]:
             raise ValueError(
                 f"x: wanted a last axis of {self.weight.shape[1]}, got {tuple(x.shape)}"
             )
-        return F.linear(x * self.modulation(code), self.weight, self.bias)
+        return self.project(x * self.modulation(code))
+
+
+def modulations(code: Tensor, *layers: ModFC) -> tuple[Tensor, ...]:
+    """The gates of several layers under the same codes.
+
+    They depend on codes only, so one step needs them once, however many samples and rounds there
+    are; whoever runs a layer several times makes them first and hands them on.
+    """
+    return tuple(layer.modulation(code) for layer in layers)
 
 
 class ModFFN(nn.Module):
@@ -98,6 +118,13 @@ class ModFFN(nn.Module):
         self.expand = ModFC(dim, hidden, code_dim, generator)
         self.contract = ModFC(hidden // 2, dim, code_dim, generator)
 
-    def forward(self, x: Tensor, code: Tensor) -> Tensor:
-        value, gate = self.expand(self.norm(x), code).chunk(2, dim=-1)
-        return x + self.contract(value * F.gelu(gate), code)
+    def modulations(self, code: Tensor) -> tuple[Tensor, ...]:
+        """The gates of both ModFCs."""
+        return modulations(code, self.expand, self.contract)
+
+    def forward(
+        self, x: Tensor, code: Tensor, gates: tuple[Tensor, ...] | None = None
+    ) -> Tensor:
+        outer, inner = self.modulations(code) if gates is None else gates
+        (gated,) = gated_norm(x, self.norm, [outer])
+        return x + self.contract.project(gated_geglu(self.expand.project(gated), inner))

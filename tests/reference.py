@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nacgraph.circuit import ReadIn
-from nacgraph.kernel import SampledGraph
+from nacgraph.blocks import ReadIn
+from nacgraph.graph import SampledGraph
 
 
 def naive_attention(query: Tensor, key: Tensor, value: Tensor, graph: SampledGraph) -> Tensor:

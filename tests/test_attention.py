@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import naive_attention, naive_read_in
 from torch import Tensor
@@ -13,7 +13,8 @@ from torch.autograd import gradcheck
 import nacgraph.scatter as scatter
 from nacgraph import ReadIn
 from nacgraph.backends import Attention, choose
-from nacgraph.kernel import SampledGraph, SignatureKernel
+from nacgraph.graph import FullGraph, SampledGraph
+from nacgraph.kernel import SignatureKernel
 
 
 def random_graph(
@@ -35,7 +36,10 @@ def normals(generator: torch.Generator, *shapes: tuple[int, ...]) -> tuple[Tenso
 
 def run(function, graph: SampledGraph, inputs: tuple[Tensor, ...]) -> list[Tensor]:
     out = function(*inputs, graph)
-    gradients = torch.autograd.grad(out.pow(2).sum(), (*inputs, graph.log_weight))
+    # The graph keeps its edges, and what leads to them, for the next layer: here the next backend.
+    gradients = torch.autograd.grad(
+        out.pow(2).sum(), (*inputs, graph.log_weight), retain_graph=True
+    )
     kept = gradients[-1].masked_fill(~graph.mask, 0.0)
     return [out, *gradients[:-1], kept]
 
@@ -54,23 +58,25 @@ def test_backends_equal_the_loop(
     graph = random_graph(generator, shape, density, torch.float64)
     inputs = normals(generator, *((batch, n, heads, 4) for n in (receivers, senders, senders)))
     wanted = naive_attention(*inputs, graph)
-    found = [run(Attention(name), graph, inputs) for name in ("scatter", "dense")]
+    found = [run(Attention(name), graph, inputs) for name in ("fused", "scatter", "dense")]
     torch.testing.assert_close(found[0][0], wanted, rtol=0, atol=1e-12)
-    for one, other in zip(*found, strict=True):
+    for one, *others in zip(*found, strict=True):
         assert torch.isfinite(one).all()
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+        for other in others:
+            torch.testing.assert_close(other, one, rtol=0, atol=1e-10)
 
 
 def test_backends_agree_in_single_precision(generator: torch.Generator) -> None:
     signatures = torch.randn(64, 16, generator=generator, requires_grad=True)
     graph = SignatureKernel()(signatures, generator=generator)
-    inputs = tuple(torch.randn(2, 64, 4, 8, generator=generator) for _ in range(3))
-    one, two = (Attention(name)(*inputs, graph) for name in ("scatter", "dense"))
-    torch.testing.assert_close(one, two, rtol=0, atol=1e-6)
-    gradients = [torch.autograd.grad(x.mean(), signatures, retain_graph=True)[0]
-                 for x in (one, two)]
-    assert gradients[0].abs().max() > 0
-    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-8)
+    inputs = tuple(torch.randn(2, 64, 4, 24, generator=generator) for _ in range(3))
+    one, *others = (Attention(name)(*inputs, graph) for name in ("scatter", "dense", "fused"))
+    (wanted,) = torch.autograd.grad(one.mean(), signatures, retain_graph=True)
+    assert wanted.abs().max() > 0
+    for other in others:
+        torch.testing.assert_close(other, one, rtol=0, atol=1e-6)
+        (found,) = torch.autograd.grad(other.mean(), signatures, retain_graph=True)
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-8)
 
 
 def test_torch_scatter_and_pytorch_agree(
@@ -86,10 +92,10 @@ def test_torch_scatter_and_pytorch_agree(
         torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("backend", ["scatter", "dense"])
+@pytest.mark.parametrize("backend", ["fused", "scatter", "dense"])
 def test_gradcheck(generator: torch.Generator, backend: str) -> None:
     graph = random_graph(generator, (3, 4), 0.6, torch.float64)
-    inputs = normals(generator, *((1, n, 2, 2) for n in (3, 4, 4)))
+    inputs = normals(generator, *((1, n, 2, 4) for n in (3, 4, 4)))
 
     def attend(q: Tensor, k: Tensor, v: Tensor, w: Tensor) -> Tensor:
         return Attention(backend)(q, k, v, SampledGraph(graph.probability, w, graph.mask))
@@ -110,24 +116,107 @@ def test_normalising_the_weights_changes_nothing(generator: torch.Generator) -> 
 
 def test_complete_graph_is_plain_attention(generator: torch.Generator) -> None:
     graph = SignatureKernel(float("inf"))(torch.randn(5, 3, generator=generator))
-    inputs = tuple(torch.randn(2, 5, 2, 4, generator=generator) for _ in range(3))
+    inputs = tuple(torch.randn(2, 5, 2, 24, generator=generator) for _ in range(3))
     plain = torch.nn.functional.scaled_dot_product_attention(
         *(x.transpose(1, 2) for x in inputs)
     ).transpose(1, 2)
-    for backend in ("dense", "scatter"):
+    for backend in ("dense", "scatter", "fused"):
         torch.testing.assert_close(Attention(backend)(*inputs, graph), plain)
 
 
-def test_auto_chooses_by_density(generator: torch.Generator) -> None:
-    assert choose(random_graph(generator, (100, 100), 0.5, torch.float32)) == "dense"
-    assert choose(random_graph(generator, (300, 300), 0.002, torch.float32)) == "scatter"
+@given(
+    width=st.sampled_from([4, 24]), single=st.booleans(), batch=st.integers(1, 3),
+    heads=st.integers(1, 5), receivers=st.sampled_from([1, 7, 40]), seed=st.integers(0, 100),
+)
+@settings(max_examples=30)
+def test_fused_equals_scatter_at_other_sizes(
+    width: int, single: bool, batch: int, heads: int, receivers: int, seed: int
+) -> None:
+    # Many receivers and few heads, so that chunks of receivers have gradients of their own.
+    generator = torch.Generator().manual_seed(seed)
+    graph = random_graph(generator, (receivers, 30), 0.4, torch.float64)
+    inputs = normals(generator, *((batch, n, heads, width) for n in (receivers, 30, 30)))
+    wanted = run(Attention("scatter"), graph, inputs)
+    if not single:
+        found = run(Attention("fused"), graph, inputs)
+        tolerance = {"rtol": 1e-10, "atol": 1e-10}
+    else:
+        small = [x.detach().float().requires_grad_() for x in (*inputs, graph.log_weight)]
+        found = run(
+            Attention("fused"), SampledGraph(small[3].sigmoid(), small[3], graph.mask), small[:3]
+        )
+        tolerance = {"rtol": 2e-4, "atol": 2e-4}
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one.double(), other, **tolerance)
+
+
+def test_fused_depends_on_no_thread_count(generator: torch.Generator) -> None:
+    graph = random_graph(generator, (300, 300), 0.3, torch.float32)
+    inputs = tuple(
+        torch.randn(2, 300, 8, 24, generator=generator).requires_grad_() for _ in range(3)
+    )
+    threads = torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found.append(run(Attention("fused"), graph, inputs))
+    finally:
+        torch.set_num_threads(threads)
+    for other in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
+
+def test_fused_in_low_precision_computes_in_single(generator: torch.Generator) -> None:
+    graph = random_graph(generator, (20, 20), 0.5, torch.float32)
+    inputs = tuple(torch.randn(2, 20, 2, 24, generator=generator) for _ in range(3))
+    short = tuple(x.bfloat16() for x in inputs)
+    found = Attention("fused")(*short, graph)
+    wanted = Attention("fused")(*(x.float() for x in short), graph)
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found, wanted.bfloat16())
+
+
+@given(
+    seed=st.integers(0, 10_000), modules=st.integers(1, 9), heads=st.integers(1, 3),
+    per_sample=st.booleans(), readouts=st.booleans(),
+)
+def test_expected_weights_need_no_tensor_over_pairs(
+    seed: int, modules: int, heads: int, per_sample: bool, readouts: bool
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (2, modules, 5) if per_sample else (modules, 5)
+    (signatures,) = normals(generator, shape)
+    (more,) = normals(generator, (*shape[:-2], 4, 5))
+    kernel = SignatureKernel(1.0, mode="expected", min_weight=0.0)
+    graph = kernel(more, signatures) if readouts else kernel(signatures)
+    assert isinstance(graph, FullGraph)
+    receivers = 4 if readouts else modules
+    inputs = normals(generator, *((2, n, heads, 3) for n in (receivers, modules, modules)))
+    plain = SampledGraph(graph.probability, graph.log_weight, graph.mask)
+    results = []
+    for one in (graph, plain):
+        out = Attention("dense")(*inputs, one)
+        gradients = torch.autograd.grad(out.pow(2).sum(), (*inputs, signatures), retain_graph=True)
+        results.append([out, *gradients])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
+
+
+def test_auto_chooses_by_device_and_density(generator: torch.Generator) -> None:
+    thin = random_graph(generator, (300, 300), 0.002, torch.float32)
+    thick = random_graph(generator, (100, 100), 0.9, torch.float32)
+    assert [choose(thin), choose(thick)] == ["fused", "dense"]
+    # No compiled rows there, and nothing was measured there: see the README.
+    assert [choose(thin, "cuda"), choose(thick, "cuda")] == ["scatter", "dense"]
+    assert choose(SignatureKernel(float("inf"))(torch.ones(3, 2))) == "dense"
     with pytest.raises(ValueError, match="backend: wanted one of .*, got 'fast'"):
         Attention("fast")
 
 
 def test_wrong_graph_is_named(generator: torch.Generator) -> None:
     x = torch.zeros(2, 4, 1, 3)
-    for backend in ("scatter", "dense"):
+    for backend in ("fused", "scatter", "dense"):
         with pytest.raises(ValueError, match="from 4 senders to 4 receivers, got from 5 to 4"):
             Attention(backend)(x, x, x, random_graph(generator, (4, 5), 0.5, torch.float32))
         with pytest.raises(ValueError, match="wanted 2 graphs, one a sample, got 3"):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nacgraph import CircuitDesign, UnconditionalGenerator
-from nacgraph.kernel import link_probabilities
+from nacgraph.links import link_probabilities
 
 
 @pytest.fixture

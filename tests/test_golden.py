@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import GOLDEN
 
-from nacgraph.circuit import ModAttention, Propagator, ReadIn
+from nacgraph.blocks import ModAttention, Propagator, ReadIn
 from nacgraph.kernel import SignatureKernel
 from nacgraph.modfc import ModFC, ModFFN
 

@@ -10,14 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from nacgraph.kernel import (
+from nacgraph.graph import isolated, mean_degree
+from nacgraph.kernel import SignatureKernel
+from nacgraph.links import (
     DEFAULT_BANDWIDTH,
-    SignatureKernel,
     concrete_log_sample,
-    isolated,
     link_probabilities,
     logit,
-    mean_degree,
 )
 
 

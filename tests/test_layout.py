@@ -24,15 +24,15 @@ ROOT = Path(__file__).resolve().parent.parent
 # A file imports its own room and rooms before it in this list. priors/, tasks/, viz/ and the
 # folders in nacgraph/ are one room each; a new file of nacgraph/ must find its place here.
 ROOMS = [
-    *("registry", "kernel", "priors", "tasks"),
-    *("initialise", "design", "modfc", "scatter", "attention", "backends", "circuit"),
-    *("generators", "model", "presets"),
+    *("registry", "parallel", "compiled", "links", "graph", "edges", "sampling", "kernel"),
+    *("priors", "tasks", "initialise", "design", "pointwise", "modfc", "scatter", "attention"),
+    *("backends", "blocks", "circuit", "generators", "model", "presets"),
     *("checkpoint", "config", "rundir", "scoring", "optim", "progress", "training"),
     *("testing", "viz", "commands", "__main__", "train", "evaluate", "prior"),
 ]
 # A prior sees a matrix and a task sees logits; neither may ever see a circuit.
-SEES_ONLY = {"priors": {"registry", "kernel"}, "tasks": {"registry"}}
-HEAVY = "graspologic jsonargparse lightning matplotlib pandas pytorch_lightning rich sklearn"
+SEES_ONLY = {"priors": {"registry", "links"}, "tasks": {"registry"}}
+HEAVY = "graspologic jsonargparse lightning matplotlib numba pandas pytorch_lightning rich sklearn"
 
 
 @cache

@@ -6,19 +6,20 @@ from torch import Tensor, nn
 
 from nacgraph.attention import SKMDPA
 from nacgraph.backends.dense import dense_attention
-from nacgraph.kernel import SampledGraph
+from nacgraph.backends.fused import fused_attention
+from nacgraph.graph import FullGraph, Graph
 
-BACKENDS = ("auto", "scatter", "dense")
+BACKENDS = ("auto", "fused", "scatter", "dense")
 
-# Gathering E messages pays where few links exist: on a CPU, with 64 to 1,024 modules, it takes 0.2
-# to 0.3 of dense attention's time at 2 % of links and 0.6 to 0.9 at 5 %, where its memory, which
-# grows with batch x links, is no longer worth it (benchmarks/README.md). Not measured on any
-# accelerator.
+# Measured on a CPU (benchmarks/README.md): compiled rows beat dense attention below this share of
+# links.
+FUSED_BELOW_DENSITY = 0.4
+# Gathering E messages pays where few links exist. Not measured on any accelerator.
 SCATTER_BELOW_DENSITY = 0.03
 
 
 class Attention(nn.Module):
-    """SKMDPA by the backend asked for; ``auto`` chooses by the density of the graph.
+    """SKMDPA by the backend asked for; ``auto`` chooses by device and density of the graph.
 
     Args:
         backend: One of :data:`BACKENDS`.
@@ -34,14 +35,19 @@ class Attention(nn.Module):
         self.backend = backend
         self.scatter = SKMDPA()
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, graph: SampledGraph) -> Tensor:
-        backend = choose(graph) if self.backend == "auto" else self.backend
-        execute = self.scatter if backend == "scatter" else dense_attention
-        return execute(query, key, value, graph)
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, graph: Graph) -> Tensor:
+        backend = choose(graph, query.device.type) if self.backend == "auto" else self.backend
+        if backend == "scatter":
+            return self.scatter(query, key, value, graph)
+        if backend == "fused":
+            return fused_attention(query, key, value, graph)
+        return dense_attention(query, key, value, graph)
 
 
-def choose(graph: SampledGraph) -> str:
-    """The faster backend for a graph of this density."""
-    if graph.complete:
+def choose(graph: Graph, device: str = "cpu") -> str:
+    """The fastest backend for a graph of this density: a measured rule on the CPU only."""
+    if isinstance(graph, FullGraph) or graph.complete:
         return "dense"
+    if device == "cpu":
+        return "fused" if graph.density < FUSED_BELOW_DENSITY else "dense"
     return "scatter" if graph.density < SCATTER_BELOW_DENSITY else "dense"

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nacgraph.attention import check_attention
-from nacgraph.kernel import SampledGraph
+from nacgraph.graph import FullGraph, Graph
 
 
-def dense_attention(query: Tensor, key: Tensor, value: Tensor, graph: SampledGraph) -> Tensor:
+def dense_attention(query: Tensor, key: Tensor, value: Tensor, graph: Graph) -> Tensor:
     """Equal to :class:`nacgraph.attention.SKMDPA`, gradients to the edge weights included.
 
     Shapes:
@@ -20,6 +20,8 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, graph: SampledGra
     query, key, value = (x.transpose(1, 2) for x in (query, key, value))
     if graph.complete:
         return F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
+    if isinstance(graph, FullGraph):
+        return _bilinear(query, key, value, graph).transpose(1, 2)
     # One head axis for all: (R, N) → (1, 1, R, N), (B, R, N) → (B, 1, R, N).
     mask = graph.mask.unsqueeze(-3)
     score = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
@@ -28,3 +30,27 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, graph: SampledGra
     score = score.masked_fill(~mask, torch.finfo(score.dtype).min)
     weight = score.softmax(-1).masked_fill(~mask, 0.0)
     return (weight @ value).transpose(1, 2)
+
+
+def _bilinear(query: Tensor, key: Tensor, value: Tensor, graph: FullGraph) -> Tensor:
+    r"""All pairs at weight P, without a tensor over pairs: (B, H, R, d) → (B, H, R, d).
+
+    .. math:: q_i \cdot k_j/\sqrt d + \log P_{ij}
+              = [q_i/\sqrt d,\ \hat s_i/\varepsilon] \cdot [k_j,\ \hat s_j] - 1/\varepsilon
+    """
+    batch, heads, _, width = query.shape
+    kind = torch.promote_types(query.dtype, torch.float32)
+    with torch.autocast(query.device.type, enabled=False):
+
+        def of_each_head(signatures: Tensor) -> Tensor:
+            unit = F.normalize(signatures.to(kind), dim=-1)
+            unit = unit if unit.dim() == 3 else unit.unsqueeze(0)
+            return unit.unsqueeze(1).expand(batch, heads, -1, -1)
+
+        query_side = of_each_head(graph.receivers) / graph.bandwidth
+        query = torch.cat([query.to(kind) * width**-0.5, query_side], -1)
+        key = torch.cat([key.to(kind), of_each_head(graph.senders)], -1)
+        # Values as wide as keys: the kernels that never make all pairs ask for that.
+        wide = F.pad(value.to(kind), (0, key.shape[-1] - width))
+        out = F.scaled_dot_product_attention(query, key, wide, scale=1.0)
+    return out[..., :width].to(value.dtype)

@@ -12,7 +12,7 @@ import torch
 from nacgraph.checkpoint import best_or_newest, save_checkpoint
 from nacgraph.commands.plan import Plan
 from nacgraph.config import RunConfig
-from nacgraph.kernel import isolated, mean_degree
+from nacgraph.graph import isolated, mean_degree
 from nacgraph.progress import beside, percent
 from nacgraph.rundir import load_weights
 

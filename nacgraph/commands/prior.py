@@ -14,7 +14,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from nacgraph.kernel import DEFAULT_BANDWIDTH, link_probabilities
+from nacgraph.links import DEFAULT_BANDWIDTH, link_probabilities
 from nacgraph.priors import PRIORS, GraphPrior, get_prior, lowest_probability, prior_signatures
 from nacgraph.priors.reachable import best_signatures
 from nacgraph.registry import load_plugin
