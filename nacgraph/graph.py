@@ -104,6 +104,10 @@ class SampledGraph:
         """How many senders each receiver hears, (R,) or (B, R)."""
         return self.mask.sum(-1)
 
+    def mean_degree(self) -> float:
+        """Expected number of links of a module among R = N, itself left out."""
+        return mean_degree(self.probability)
+
 
 @dataclass(frozen=True)
 class EdgeGraph:
@@ -115,6 +119,7 @@ class EdgeGraph:
         num_senders: N.
         samples: Number of graphs, or None for one that all samples share.
         link: Makes the link probabilities P, with gradient.
+        least: Least log weight that counts as a link in :meth:`mean_degree`.
     """
 
     rows: Rows
@@ -122,6 +127,7 @@ class EdgeGraph:
     num_senders: int
     samples: int | None
     link: Callable[[], Tensor]
+    least: float = -math.inf
     complete: bool = False
 
     @property
@@ -156,6 +162,17 @@ class EdgeGraph:
     def senders_of_each(self) -> Tensor:
         """See :meth:`SampledGraph.senders_of_each`."""
         return self.rows.rowptr.diff().view(self._shape[:-1])
+
+    def mean_degree(self) -> float:
+        """As :meth:`SampledGraph.mean_degree`, exactly if P was made, else as drawn.
+
+        A concrete sample exceeds 1/2 with probability P, so links that do have that mean.
+        """
+        if "probability" in self.__dict__:
+            return mean_degree(self.probability)
+        links = int((self.rows.log_weight > self.least).sum())
+        nodes = (self.samples or 1) * self.num_receivers
+        return links / nodes - 1
 
     @property
     def _shape(self) -> tuple[int, ...]:
@@ -241,6 +258,10 @@ class FullGraph:
     def senders_of_each(self) -> Tensor:
         """See :meth:`SampledGraph.senders_of_each`."""
         return torch.full(self.receivers.shape[:-1], self.num_senders)
+
+    def mean_degree(self) -> float:
+        """See :meth:`SampledGraph.mean_degree`."""
+        return mean_degree(self.probability)
 
 
 Graph = SampledGraph | EdgeGraph | FullGraph

@@ -9,11 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nacgraph.graph import FullGraph, Graph, SampledGraph
-from nacgraph.links import DEFAULT_BANDWIDTH, concrete_log_sample, log_link_probabilities
+from nacgraph.graph import EdgeGraph, FullGraph, Graph, Rows, SampledGraph
+from nacgraph.links import (
+    DEFAULT_BANDWIDTH,
+    check_mode,
+    concrete_log_sample,
+    log_link_probabilities,
+)
 
-MODES = ("expected", "concrete", "hard", "threshold")
 SAMPLED = ("concrete", "hard")  # those that draw noise
+DRAW_EDGES = 2**18  # pairs from which edges are drawn without a tensor over all pairs
 
 
 class SignatureKernel(nn.Module):
@@ -31,7 +36,7 @@ class SignatureKernel(nn.Module):
     Args:
         bandwidth: ε; the lowest probability any link can have is exp(-2/ε).
         temperature: τ of the concrete distribution.
-        mode: One of :data:`MODES`.
+        mode: One of :data:`nacgraph.links.MODES`.
         min_weight: A link of lower weight is no edge.
 
     Raises:
@@ -54,7 +59,7 @@ class SignatureKernel(nn.Module):
             raise ValueError(f"temperature: wanted a number > 0, got {temperature}")
         if not 0 <= min_weight < 1:
             raise ValueError(f"min_weight: wanted a number in [0, 1), got {min_weight}")
-        _check_mode(mode)
+        check_mode(mode)
         self.bandwidth = bandwidth
         self.temperature = temperature
         self.mode = mode
@@ -91,15 +96,23 @@ class SignatureKernel(nn.Module):
             ValueError: On an unknown mode, or on sampling without a generator.
         """
         mode = self.mode if mode is None else mode
-        _check_mode(mode)
+        check_mode(mode)
         among = senders is None
         others = receivers if senders is None else senders
         if math.isinf(self.bandwidth) or (mode == "expected" and self._weighs_all()):
             link = partial(_probabilities, receivers, others, self.bandwidth, among)
             return FullGraph(receivers, others, self.bandwidth, link)
+        if generator is None and mode in SAMPLED:
+            raise ValueError(
+                f"generator: wanted a torch.Generator, since mode {mode!r} draws noise, got None"
+            )
+        if receivers.dim() == 3 or mode not in SAMPLED:
+            graphs = None
+        if self._draws_edges(receivers, others, graphs):
+            return self._edges(receivers, others, mode, generator, graphs, among)
         log_p = _log_probabilities(receivers, others, self.bandwidth, among)
         probability = log_p.exp()
-        if graphs is not None and log_p.dim() == 2 and mode in SAMPLED:
+        if graphs is not None:
             log_p = log_p.expand(graphs, -1, -1)
         log_weight, mask = self._weigh(log_p, mode, generator)
         if among:
@@ -114,6 +127,43 @@ class SignatureKernel(nn.Module):
         """Whether no link can be so improbable that ``min_weight`` cuts it."""
         return self.min_weight <= math.exp(-2 / self.bandwidth)
 
+    def _draws_edges(self, receivers: Tensor, senders: Tensor, graphs: int | None) -> bool:
+        """Whether the pairs are so many that only edges are drawn, which the CPU can do."""
+        each = receivers.shape[-2] * senders.shape[-2]
+        pairs = each * (len(receivers) if receivers.dim() == 3 else graphs or 1)
+        return receivers.device.type == "cpu" and pairs >= DRAW_EDGES
+
+    def _edges(
+        self,
+        receivers: Tensor,
+        senders: Tensor,
+        mode: str,
+        generator: torch.Generator | None,
+        graphs: int | None,
+        among: bool,
+    ) -> EdgeGraph:
+        # Compiled code, imported where it is needed.
+        from nacgraph.edges import edge_log_weights
+        from nacgraph.sampling import sample_edges
+
+        link = partial(_probabilities, receivers, senders, self.bandwidth, among)
+        seed = 0
+        if generator is not None:
+            seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+        with torch.autocast("cpu", enabled=False):
+            wide = torch.promote_types(receivers.dtype, torch.float32)
+            ours = F.normalize(receivers.to(wide), dim=-1)
+            others = ours if among else F.normalize(senders.to(wide), dim=-1)
+            rule = self.bandwidth, self.temperature
+            edges = sample_edges(ours, others, *rule, self.min_weight, mode, seed, among, graphs)
+            log_weight = edge_log_weights(ours, others, edges, *rule, mode)
+        longest = int(edges.rowptr.diff().max())
+        rows = Rows(edges.rowptr, edges.sender, log_weight, longest)
+        return EdgeGraph(
+            rows, edges.num_receivers, edges.num_senders, edges.graphs, link,
+            math.log(0.5) if mode == "concrete" else -math.inf,
+        )  # fmt: skip
+
     def _weigh(
         self, log_p: Tensor, mode: str, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
@@ -121,12 +171,9 @@ class SignatureKernel(nn.Module):
             return torch.zeros_like(log_p), log_p > math.log(0.5)
         if mode == "expected":
             return log_p, log_p >= _log(self.min_weight)
-        if generator is None:
-            raise ValueError(
-                f"generator: wanted a torch.Generator, since mode {mode!r} draws noise, got None"
-            )
         # Drawn where the generator lives, so that a seed means the same noise on every device.
-        noise = torch.rand(log_p.shape, generator=generator, device=generator.device)
+        place = None if generator is None else generator.device
+        noise = torch.rand(log_p.shape, generator=generator, device=place)
         noise = noise.to(log_p).clamp_min(2.0**-25)  # rand may return 0 and never returns 1
         log_k = concrete_log_sample(log_p, noise, self.temperature)
         if mode == "hard":
@@ -151,8 +198,3 @@ def _probabilities(receivers: Tensor, senders: Tensor, bandwidth: float, among: 
 
 def _log(x: float) -> float:
     return math.log(x) if x > 0 else -math.inf
-
-
-def _check_mode(mode: str) -> None:
-    if mode not in MODES:
-        raise ValueError(f"mode: wanted one of {', '.join(MODES)}, got {mode!r}")

@@ -10,6 +10,8 @@ from torch import Tensor
 
 DEFAULT_BANDWIDTH = 1 / math.log(20)  # orthogonal signatures then link with probability 0.05
 
+MODES = ("expected", "concrete", "hard", "threshold")  # see nacgraph.kernel.SignatureKernel
+
 # The smallest -log P whose logit is finite in single precision: P = 1 - 1e-7.
 CLOSEST = 1e-7
 
@@ -68,3 +70,9 @@ def concrete_log_sample(log_probability: Tensor, noise: Tensor, temperature: flo
     ``noise`` is u in (0, 1); K > 0.5 with probability P exactly, whatever the temperature.
     """
     return F.logsigmoid((logit(log_probability) + torch.logit(noise)) / temperature)
+
+
+def check_mode(mode: str) -> None:
+    """Raise ValueError unless ``mode`` is one of :data:`MODES`."""
+    if mode not in MODES:
+        raise ValueError(f"mode: wanted one of {', '.join(MODES)}, got {mode!r}")

@@ -13,8 +13,8 @@ from nacgraph.backends import BACKENDS
 from nacgraph.blocks import ModAttention, Propagator, ReadIn, ReadOut
 from nacgraph.circuit import Circuit, CircuitOutput
 from nacgraph.generators import UnconditionalGenerator
-from nacgraph.kernel import MODES, SignatureKernel
-from nacgraph.links import DEFAULT_BANDWIDTH
+from nacgraph.kernel import SignatureKernel
+from nacgraph.links import DEFAULT_BANDWIDTH, MODES
 from nacgraph.modfc import ModFC, ModFFN
 from nacgraph.priors.reachable import best_signatures
 

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # A file imports its own room and rooms before it in this list. priors/, tasks/, viz/ and the
 # folders in nacgraph/ are one room each; a new file of nacgraph/ must find its place here.
 ROOMS = [
-    *("registry", "parallel", "compiled", "links", "graph", "edges", "sampling", "kernel"),
+    *("registry", "links", "parallel", "compiled", "graph", "edges", "sampling", "kernel"),
     *("priors", "tasks", "initialise", "design", "pointwise", "modfc", "scatter", "attention"),
     *("backends", "blocks", "circuit", "generators", "model", "presets"),
     *("checkpoint", "config", "rundir", "scoring", "optim", "progress", "training"),
