@@ -49,7 +49,7 @@ def batch_of(lengths: list[int], seed: int = 0, width: int = 8) -> Tokens:
     return Tokens(tokens, mask)
 
 
-@pytest.mark.parametrize("backend", ["scatter", "dense"])
+@pytest.mark.parametrize("backend", ["fused", "scatter", "dense"])
 @pytest.mark.parametrize("mode", ["expected", "threshold"])
 def test_relabelling_modules_leaves_logits_unchanged(backend: str, mode: str) -> None:
     model = make(backend=backend, eval_mode=mode).eval()
@@ -84,7 +84,7 @@ def test_whatever_stands_in_the_padding_is_not_read() -> None:
     torch.testing.assert_close(model(batch).logits, model(other).logits)
 
 
-@pytest.mark.parametrize("backend", ["scatter", "dense"])
+@pytest.mark.parametrize("backend", ["fused", "scatter", "dense"])
 def test_no_senders_is_finite(backend: str, generator: torch.Generator) -> None:
     def messages() -> ModAttention:
         return ModAttention(8, 5, 2, 4, generator, backend)

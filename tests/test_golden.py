@@ -71,7 +71,7 @@ def test_read_in(generator: torch.Generator) -> None:
     torch.testing.assert_close(layer(states, codes, tokens), data["y"], **TOLERANCE)
 
 
-@pytest.mark.parametrize("backend", ["scatter", "dense"])
+@pytest.mark.parametrize("backend", ["fused", "scatter", "dense"])
 def test_propagator(generator: torch.Generator, backend: str) -> None:
     data, parameters = load("propagator")
     attention = ModAttention(16, 8, 2, 6, generator, backend)

@@ -12,8 +12,9 @@ from nacgraph.graph import FullGraph, Graph
 BACKENDS = ("auto", "fused", "scatter", "dense")
 
 # Measured on a CPU (benchmarks/README.md): compiled rows beat dense attention below this share of
-# links.
-FUSED_BELOW_DENSITY = 0.4
+# links, and compiling them pays where there are this many pairs.
+FUSED_BELOW_DENSITY = 0.6
+FUSED_FROM_PAIRS = 64 * 64
 # Gathering E messages pays where few links exist. Not measured on any accelerator.
 SCATTER_BELOW_DENSITY = 0.03
 
@@ -49,5 +50,6 @@ def choose(graph: Graph, device: str = "cpu") -> str:
     if isinstance(graph, FullGraph) or graph.complete:
         return "dense"
     if device == "cpu":
-        return "fused" if graph.density < FUSED_BELOW_DENSITY else "dense"
+        many = graph.num_receivers * graph.num_senders >= FUSED_FROM_PAIRS
+        return "fused" if many and graph.density < FUSED_BELOW_DENSITY else "dense"
     return "scatter" if graph.density < SCATTER_BELOW_DENSITY else "dense"

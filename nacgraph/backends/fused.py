@@ -17,6 +17,7 @@ from nacgraph.parallel import spread
 # fixed, since sums in another order would make results depend on the machine.
 TASKS = 16
 COPIES = 2**25  # numbers
+PER_SENDER = 16  # edges for each sender that a chunk must have to be worth copies of all senders
 WORTH_THREADS = 2**19  # multiplications
 
 
@@ -91,7 +92,8 @@ class _Fused(torch.autograd.Function):
         graphs, turns = (batch, heads) if per_sample else (1, batch * heads)
         # A group of heads has its own edge gradients, a chunk of receivers its own dkey, dvalue.
         groups = max(1, min(turns, TASKS, COPIES // max(1, len(sender))))
-        chunks = max(1, min(receivers, TASKS // (graphs * groups)))
+        edges, senders = len(sender) // graphs, key.shape[1]
+        chunks = max(1, min(receivers, TASKS // (graphs * groups), edges // (PER_SENDER * senders)))
         dquery = torch.empty_like(query)
         dkey, dvalue = (key.new_empty(chunks, *key.shape) for _ in range(2))
         dweight = weight.new_empty(groups, len(sender))
