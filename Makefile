@@ -1,5 +1,6 @@
 # make train   set up, then train the tiny circuit      (more options: make train ARGS="--seed 1")
 # make test    set up, then the tests                   (make test-all: the slow ones too)
+# make bench   set up, then time and memory beside rivals, 15 minutes (make bench-quick: 3)
 # make lint    set up, then ruff and mypy
 # make clean   remove what was built here, .venv too
 #
@@ -33,7 +34,7 @@ USABLE := $(PY) -c "import torch, torch_scatter"
 SCATTER := $(USABLE) || { $(BUILD) torch_scatter && { $(USABLE) || \
     { $(BUILD) --force-reinstall --no-cache-dir torch_scatter && $(USABLE); }; }; }
 
-.PHONY: setup train test test-all lint clean
+.PHONY: setup train test test-all bench bench-quick lint clean
 
 setup: $(READY)
 
@@ -45,6 +46,12 @@ test: setup
 
 test-all: setup
 	$(PY) -m pytest -m "" $(ARGS)
+
+bench: setup
+	$(PY) benchmarks/bench.py $(ARGS)
+
+bench-quick: setup
+	$(PY) benchmarks/bench.py --quick $(ARGS)
 
 # mypy cannot map nacgraph.priors to priors/, so it reads an installed copy.
 lint: setup

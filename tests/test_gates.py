@@ -58,7 +58,7 @@ def test_kept_without_gradients_until_a_weight_changes(counted: list[ModFC]) -> 
     }
     for name, parameter in changes.items():
         with torch.no_grad():
-            parameter.add_(0.5)
+            parameter.add_(torch.randn(parameter.shape, dtype=parameter.dtype))
         changed = answer()
         assert not torch.allclose(changed, first), name
         # As a model that never kept anything.

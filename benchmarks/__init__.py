@@ -1,0 +1,1 @@
+"""Benchmarks: ``bench.py`` times nacgraph beside its rivals; README.md says what came out."""
