@@ -72,7 +72,7 @@ class Circuit(nn.Module):
         self.rounds = rounds
         self.read_every = read_every
         self.per_sample = per_sample
-        self._kept: tuple[list[Any], dict[nn.Module, Gates]] | None = None
+        self._kept: tuple[list[Any], dict[nn.Module, Gates], list[Tensor]] | None = None
 
     def modulations(self, codes: Tensor) -> dict[nn.Module, Gates]:
         """The gates of every read-in and propagator, made once however often it is used.
@@ -84,10 +84,11 @@ class Circuit(nn.Module):
             return {block: block.modulations(codes) for block in blocks}
         layers = [layer for layer in self.modules() if isinstance(layer, ModFC)]
         weights = [codes, *(p for layer in layers for p in (layer.code_weight, layer.alpha))]
-        state = [torch.is_autocast_enabled(codes.device.type)]
-        state += [(id(p), p.data_ptr(), p._version) for p in weights]
+        autocast = torch.is_autocast_enabled(codes.device.type)
+        state: list[Any] = [autocast, *((id(p), p.data_ptr(), p._version) for p in weights)]
         if self._kept is None or self._kept[0] != state:
-            self._kept = state, {block: block.modulations(codes) for block in blocks}
+            # The weights too are held on to, so that no other can take over their identity.
+            self._kept = state, {block: block.modulations(codes) for block in blocks}, weights
         return self._kept[1]
 
     def forward(

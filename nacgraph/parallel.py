@@ -26,7 +26,8 @@ def spread(work: Callable[[int, int], object], tasks: int, worth_threads: bool =
             work(0, tasks)
         return
     blocks = min(tasks, 4 * threads)  # several each, so that a slow thread holds nobody up
-    numbers, errors = itertools.count(), []
+    numbers = itertools.count()
+    errors: list[BaseException] = []
 
     def help_out() -> None:
         try:

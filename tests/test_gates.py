@@ -67,6 +67,12 @@ def test_kept_without_gradients_until_a_weight_changes(counted: list[ModFC]) -> 
         with torch.no_grad():
             assert torch.equal(fresh(batch_of([5, 3])).logits, changed), name
         first = changed
+    model.generator.processor_codes = torch.nn.Parameter(
+        torch.randn(model.generator.processor_codes.shape, dtype=torch.float64)
+    )
+    replaced = answer()
+    assert not torch.allclose(replaced, first)
+    first = replaced
     other = make(rounds=3, seed=5).state_dict()
     model.load_state_dict(other)
     assert not torch.allclose(answer(), first)

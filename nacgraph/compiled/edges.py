@@ -9,7 +9,7 @@ _SUM = {"reassoc", "contract", "nsz"}  # lets a sum be vectorised
 
 
 @njit(nogil=True, cache=True, fastmath=_SUM)
-def dot(a, b):  # type: ignore[no-untyped-def]
+def dot(a, b):
     """Scalar product in the arrays' own precision."""
     total = a[0] - a[0]  # a zero of their type
     for k in range(a.shape[0]):
@@ -18,7 +18,7 @@ def dot(a, b):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def dots(  # type: ignore[no-untyped-def]
+def dots(
     receivers, senders, rowptr, sender, num_receivers, num_senders, per_sample, first, last, out
 ):
     for row in range(first, last):
@@ -30,7 +30,7 @@ def dots(  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, fastmath={"contract"})
-def gather(factor, source, pointer, index, nodes, others, first, last, out):  # type: ignore[no-untyped-def]
+def gather(factor, source, pointer, index, nodes, others, first, last, out):
     graphs = (pointer.shape[0] - 1) // out.shape[0]  # more than one where signatures are shared
     for row in range(first, last):
         offset = 0 if source.shape[0] == others else row // nodes * others
@@ -45,7 +45,7 @@ def gather(factor, source, pointer, index, nodes, others, first, last, out):  # 
 
 
 @njit(nogil=True, cache=True)
-def transpose(rowptr, sender, num_receivers, num_senders):  # type: ignore[no-untyped-def]
+def transpose(rowptr, sender, num_receivers, num_senders):
     """Counting sort of the edges by (graph, sender); equal ones keep their order."""
     rows = rowptr.shape[0] - 1
     colptr = np.zeros(rows // num_receivers * num_senders + 1, np.int64)

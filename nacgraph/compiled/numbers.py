@@ -17,7 +17,7 @@ OPTIONS: dict[str, Any] = INLINE | {"nogil": True, "cache": True, "inline": "nev
 
 
 @njit(**INLINE)
-def exp32(x):  # type: ignore[no-untyped-def]
+def exp32(x):
     """e^x in single precision for x <= 88, to 1.2e-7; plain arithmetic, so that it vectorises."""
     x = max(x, np.float32(-87.0))
     n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
@@ -33,7 +33,7 @@ def exp32(x):  # type: ignore[no-untyped-def]
 
 
 @njit(**INLINE)
-def normal32(x):  # type: ignore[no-untyped-def]
+def normal32(x):
     """Φ(x) and φ(x) of the standard normal in single precision, to 1.5e-7 absolutely.
 
     Abramowitz and Stegun 7.1.26, whose exponential is the density's.
@@ -50,7 +50,7 @@ def normal32(x):  # type: ignore[no-untyped-def]
 
 
 @njit(**INLINE)
-def normal64(x):  # type: ignore[no-untyped-def]
+def normal64(x):
     """Φ(x) and φ(x) in double precision."""
     return 0.5 * math.erfc(-x * math.sqrt(0.5)), math.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
 
@@ -61,7 +61,7 @@ def normal(x: float) -> tuple[float, float]:
 
 
 @overload(normal, inline="always")
-def _normal(x):  # type: ignore[no-untyped-def]
+def _normal(x):
     return (lambda x: normal64(x)) if x == types.float64 else (lambda x: normal32(x))
 
 
@@ -76,22 +76,22 @@ def put(array: Any, i: int, x: Any) -> None:
 
 
 @overload(get, inline="always")
-def _get(array, i):  # type: ignore[no-untyped-def]
+def _get(array, i):
     if array.dtype == types.uint16:
         return lambda array, i: np.uint32(np.uint32(array[i]) << np.uint32(16)).view(np.float32)
     return lambda array, i: array[i]
 
 
 @overload(put, inline="always")
-def _put(array, i, x):  # type: ignore[no-untyped-def]
+def _put(array, i, x):
     if array.dtype != types.uint16:
 
-        def plain(array, i, x):  # type: ignore[no-untyped-def]
+        def plain(array, i, x):
             array[i] = x
 
         return plain
 
-    def rounded(array, i, x):  # type: ignore[no-untyped-def]
+    def rounded(array, i, x):
         bits = np.float32(x).view(np.uint32)
         bits += np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
         array[i] = np.uint16(bits >> np.uint32(16))

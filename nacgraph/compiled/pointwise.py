@@ -14,7 +14,7 @@ from nacgraph.compiled.numbers import OPTIONS, get, normal, put
 
 
 @njit(**OPTIONS)
-def gate_forward(x, gates, out, first, last):  # type: ignore[no-untyped-def]
+def gate_forward(x, gates, out, first, last):
     """out = x ⊙ gate."""
     copies, width = len(x), x.shape[2]
     for u in range(first, last):
@@ -25,7 +25,7 @@ def gate_forward(x, gates, out, first, last):  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def gate_backward(x, gates, upstream, dx, dgates, first, last):  # type: ignore[no-untyped-def]
+def gate_backward(x, gates, upstream, dx, dgates, first, last):
     """Gradients of :func:`gate_forward`."""
     copies, width = len(x), x.shape[2]
     for u in range(first, last):
@@ -41,7 +41,7 @@ def gate_backward(x, gates, upstream, dx, dgates, first, last):  # type: ignore[
 
 
 @njit(**OPTIONS)
-def norm_forward(  # type: ignore[no-untyped-def]
+def norm_forward(
     x, weight, bias, eps, gates, count, outs, mean, rstd, first, last
 ):
     """outs[k] = LayerNorm(x) ⊙ gates[k] for the first ``count`` of three."""
@@ -68,7 +68,7 @@ def norm_forward(  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def norm_backward(  # type: ignore[no-untyped-def]
+def norm_backward(
     x, weight, bias, gates, count, upstream, mean, rstd, dx, dgates, dweight, dbias, first, last
 ):
     """Gradients of :func:`norm_forward`; a chunk of modules has dweight and dbias of its own.
@@ -117,7 +117,7 @@ def norm_backward(  # type: ignore[no-untyped-def]
 
 
 @njit(**OPTIONS)
-def geglu_forward(hidden, gates, out, first, last):  # type: ignore[no-untyped-def]
+def geglu_forward(hidden, gates, out, first, last):
     """out = a ⊙ GELU(b) ⊙ gate, where hidden = [a, b]."""
     copies, width = len(hidden), out.shape[2]
     gelu = np.empty(width, gates.dtype)
@@ -132,7 +132,7 @@ def geglu_forward(hidden, gates, out, first, last):  # type: ignore[no-untyped-d
 
 
 @njit(**OPTIONS)
-def geglu_backward(  # type: ignore[no-untyped-def]
+def geglu_backward(
     hidden, gates, upstream, dhidden, dgates, first, last
 ):
     """Gradients of :func:`geglu_forward`."""

@@ -22,7 +22,7 @@ def forward_kernel(width: int, single: bool) -> Callable[..., None]:
     dtype = np.float32 if single else np.float64
 
     @njit(**OPTIONS)
-    def forward(  # type: ignore[no-untyped-def]
+    def forward(
         query, key, value, weight, rowptr, sender, per_sample, factor, chunks, longest, out, lse,
         first, last,
     ):
@@ -76,7 +76,7 @@ def backward_kernel(width: int, single: bool) -> Callable[..., None]:
     dtype = np.float32 if single else np.float64
 
     @njit(**OPTIONS)
-    def backward(  # type: ignore[no-untyped-def]
+    def backward(
         query, key, value, weight, rowptr, sender, per_sample, factor, chunks, longest, out, lse,
         upstream, groups, dquery, dkey, dvalue, dweight, first, last,
     ):

@@ -20,7 +20,7 @@ _ALL = np.int16(-32768)
 
 
 @njit(nogil=True, cache=True)
-def _mix(z):  # type: ignore[no-untyped-def]
+def _mix(z):
     """SplitMix64's finaliser."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -28,7 +28,7 @@ def _mix(z):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _uniform(key, twist, counter):  # type: ignore[no-untyped-def]
+def _uniform(key, twist, counter):
     """Number ``counter`` of the stream (key, twist), in (0, 1) and never at its ends.
 
     SplitMix64 with a twist between its rounds: streams whose counters happen to overlap differ.
@@ -42,7 +42,7 @@ def _uniform(key, twist, counter):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _q(cosine, bandwidth, odds):  # type: ignore[no-untyped-def]
+def _q(cosine, bandwidth, odds):
     """Probability of the link, from the cosine."""
     if odds == np.inf:
         return 1.0
@@ -50,25 +50,25 @@ def _q(cosine, bandwidth, odds):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _links(cosine, bandwidth, least, strict):  # type: ignore[no-untyped-def]
+def _links(cosine, bandwidth, least, strict):
     """Whether the pair links in a mode without noise."""
     log_p = -max(1.0 - cosine, 0.0) / bandwidth
     return log_p > least or (log_p == least and not strict)
 
 
 @njit(nogil=True, cache=True)
-def _cosine_of(pattern):  # type: ignore[no-untyped-def]
+def _cosine_of(pattern):
     """The number whose upper half, in single precision, is this bf16 pattern."""
     return np.uint32(np.uint32(np.uint16(pattern)) << np.uint32(16)).view(np.float32)
 
 
 @njit(nogil=True, cache=True)
-def _bin(cosine):  # type: ignore[no-untyped-def]
+def _bin(cosine):
     return min(max(int((cosine + np.float32(1)) * np.float32(_BINS // 2)), 0), _BINS - 1)
 
 
 @njit(nogil=True, cache=True)
-def bounds(bandwidth, odds, least, noisy, strict, error):  # type: ignore[no-untyped-def]
+def bounds(bandwidth, odds, least, noisy, strict, error):
     """Per bin of the coarse cosine: the pair links if 1 - u is below [0], and only if below [1]."""
     table = np.empty((2, _BINS))
     for k in range(_BINS):
@@ -80,7 +80,7 @@ def bounds(bandwidth, odds, least, noisy, strict, error):  # type: ignore[no-unt
 
 
 @njit(nogil=True, cache=True)
-def choose_cut(receivers, senders, loops, bandwidth, odds, least, noisy, strict, error):  # type: ignore[no-untyped-def]
+def choose_cut(receivers, senders, loops, bandwidth, odds, least, noisy, strict, error):
     """The cut of least work, judged by some cosines; without noise, where links begin."""
     if not noisy:
         return 1.0 + bandwidth * least - 1e-6
@@ -104,7 +104,7 @@ def choose_cut(receivers, senders, loops, bandwidth, odds, least, noisy, strict,
 
 
 @njit(nogil=True, cache=True)
-def _pattern_below(cosine):  # type: ignore[no-untyped-def]
+def _pattern_below(cosine):
     """Coarse cosines of at least this have a pattern of at least the result, if it is > 0."""
     if cosine < 2.0**-7:
         return _ALL
@@ -112,7 +112,7 @@ def _pattern_below(cosine):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _most_probable(row, receiver, senders, error):  # type: ignore[no-untyped-def]
+def _most_probable(row, receiver, senders, error):
     top = np.float32(-2)
     for j in range(senders.shape[0]):
         top = max(top, _cosine_of(row[j]))
@@ -126,7 +126,7 @@ def _most_probable(row, receiver, senders, error):  # type: ignore[no-untyped-de
 
 
 @njit(nogil=True, cache=True)
-def draw_block(  # type: ignore[no-untyped-def]
+def draw_block(
     patterns, receivers, senders, first, loops, seed, graph,
     bandwidth, odds, least, noisy, strict, cut, error, table, degree, sender, noise,
 ):  # fmt: skip
