@@ -28,14 +28,14 @@ def gated(x: Tensor, gate: Tensor) -> Tensor:
     Shapes:
         x (..., U, D) · gate (U, D), or (B, ..., U, D) with axes of size 1 where x is larger
     """
-    if not _compiled(x):
+    if not _compiled(x, gate):
         return x * gate
     return _Gate.apply(*_aligned(x, gate), _low_precision(x)).view(x.shape)
 
 
 def gated_norm(x: Tensor, norm: nn.LayerNorm, gates: Sequence[Tensor]) -> list[Tensor]:
     """LayerNorm(x) ⊙ gate for each of up to three gates; shapes as :func:`gated`."""
-    if not _compiled(x):
+    if not _compiled(x, *gates):
         normed = norm(x)
         return [normed * gate for gate in gates]
     x = x.float() if x.dtype == torch.bfloat16 else x
@@ -47,21 +47,29 @@ def gated_norm(x: Tensor, norm: nn.LayerNorm, gates: Sequence[Tensor]) -> list[T
 
 def gated_geglu(hidden: Tensor, gate: Tensor) -> Tensor:
     """a ⊙ GELU(b) ⊙ gate for hidden = [a, b] along the last axis; shapes as :func:`gated`."""
-    if not _compiled(hidden):
+    if not _compiled(hidden, gate):
         value, inner = hidden.chunk(2, dim=-1)
         return value * F.gelu(inner) * gate
     out = _GatedGeglu.apply(*_aligned(hidden, gate), _low_precision(hidden))
     return out.view(*hidden.shape[:-1], gate.shape[-1])
 
 
-def _compiled(x: Tensor) -> bool:
+def _compiled(x: Tensor, *gates: Tensor) -> bool:
     return (
         x.device.type == "cpu"
         and x.numel() >= WORTH
         and x.dtype in (torch.float32, torch.float64, torch.bfloat16)
         and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()
+        and all(_leads(gate.shape[:-2], x.shape[:-2]) for gate in gates)
     )
+
+
+def _leads(gate: tuple[int, ...], x: tuple[int, ...]) -> bool:
+    """Whether a gate's leading axes are x's first ones, and 1 from there on."""
+    own = next((n for n, (a, b) in enumerate(zip(gate, x, strict=False)) if a != b), len(gate))
+    fits = len(gate) == len(x) or all(size == 1 for size in gate)
+    return fits and all(size == 1 for size in gate[own:])
 
 
 def _low_precision(x: Tensor) -> bool:

@@ -95,11 +95,8 @@ def sample_edges(
     firsts = range(0, num, block)
     drawn: dict[tuple[int, int], tuple[np.ndarray, ...]] = {}
     local = threading.local()
-    threads = torch.get_num_threads()
 
     def work(start: int, stop: int) -> None:
-        if threads > 1:
-            torch.set_num_threads(1)  # this thread's own matrix products are small
         if not hasattr(local, "buffers"):
             size = block * others
             local.buffers = np.empty(size, np.int32), np.empty(size * rule.noisy, np.float32)
@@ -114,12 +111,8 @@ def sample_edges(
                 end = draw_block(*place, *rule, cuts[b], error, table, degree, sender, noise)
                 drawn[graph, first] = degree, sender[:end].copy(), noise[:end].copy()
 
-    try:
-        tasks = len(rows) * len(firsts)
-        spread(work, tasks, worth_threads=len(rows) * copies * num * others > _FEW)
-    finally:
-        if torch.get_num_threads() != threads:
-            torch.set_num_threads(threads)
+    tasks = len(rows) * len(firsts)
+    spread(work, tasks, worth_threads=len(rows) * copies * num * others > _FEW)
     ordered = [drawn.pop(at) for at in sorted(drawn)]
     degree, sender, noise = map(np.concatenate, zip(*ordered, strict=True))
     rowptr = np.zeros(len(degree) + 1, np.int64)

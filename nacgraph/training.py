@@ -24,9 +24,10 @@ from nacgraph.checkpoint import (
     step_name,
 )
 from nacgraph.config import RunConfig
-from nacgraph.kernel import isolated, mean_degree
+from nacgraph.graph import isolated
 from nacgraph.model import NAC
 from nacgraph.optim import (
+    clip_gradients,
     learning_rate,
     make_optimizer,
     noise_generator,
@@ -119,7 +120,7 @@ class NACLightning(pl.LightningModule):
             prior_loss = self.prior_loss(out.link.float(), self.step)
             loss = loss + self.config.prior_weight * prior_loss
         self._note(loss, task_loss, prior_loss)
-        self.row["mean_degree"] = mean_degree(out.link)
+        self.row["mean_degree"] = out.graph.mean_degree()
         self.row["isolated"] = isolated(out.graph)
         return loss
 
@@ -142,10 +143,9 @@ class NACLightning(pl.LightningModule):
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         # Every process sees the same mean loss and the same reduced gradient, so all stop together.
         self._require_finite(self.row["loss"], "loss")
-        limit = self.config.clip if self.config.clip > 0 else math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        norm = clip_gradients(self._learning, self.config.clip)
         self._require_finite(norm, "gradient norm")
-        self.row["gradient_norm"] = float(norm)
+        self.row["gradient_norm"] = norm
 
     def _require_finite(self, value: Tensor | float, what: str) -> None:
         value = float(value.detach()) if isinstance(value, Tensor) else value
@@ -160,6 +160,8 @@ class NACLightning(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         c = self.config
+        # Kept: looking for parameters among hundreds of modules takes as long as clipping does.
+        self._learning = [p for p in self.model.parameters() if p.requires_grad]
         optimizer = make_optimizer(self.model, c.learning_rate, c.weight_decay, c.signature_rate)
         if self.resume is not None:
             restore_optimizer(self.model, optimizer, self.resume.part("optimizer"))

@@ -105,11 +105,12 @@ def match(
             candidates.append(rows(wanted, affinity))
         elif method == "graph":
             candidates.append(graph_matching(wanted, affinity, seed))
-        elif start is not None:
-            candidates.append(warm(wanted, affinity, best(wanted, affinity, candidates)))
+        elif start is not None:  # never worse than what it starts from
+            candidates = [warm(wanted, affinity, best(wanted, affinity, candidates))]
         else:
             candidates += cold(wanted, affinity, seed)
-        return torch.from_numpy(best(wanted, affinity, candidates)).to(link.device)
+        found = best(wanted, affinity, candidates) if len(candidates) > 1 else candidates[0]
+        return torch.from_numpy(found).to(link.device)
 
 
 class MatchedLoss(nn.Module):

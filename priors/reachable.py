@@ -7,6 +7,7 @@ e^(-2/bandwidth), many modules cannot all be far from each other, and a cosine m
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 
-from nacgraph.kernel import DEFAULT_BANDWIDTH, link_probabilities
+from nacgraph.links import DEFAULT_BANDWIDTH, link_probabilities
 from nacgraph.priors.matching import MatchedLoss, match, matched_loss
 from nacgraph.priors.threads import few_threads
 
@@ -30,6 +31,10 @@ class Fit(NamedTuple):
     signatures: Tensor
     permutation: Tensor
     loss: float
+
+
+_remembered: dict[tuple[str, float, int, int, str], Fit] = {}
+REMEMBERED = 4  # answers of best_signatures
 
 
 def lowest_probability(bandwidth: float) -> float:
@@ -89,10 +94,24 @@ def best_signatures(
     steps: int = 300,
     kind: str = "mse",
 ) -> Fit:
-    """The signatures that reach :func:`reachable_floor`."""
+    """The signatures that reach :func:`reachable_floor`.
+
+    A process remembers the last few answers: a run that starts from a prior also shows its floor.
+    """
     _check(bandwidth, width)
-    n = target.shape[0]
-    wide = target.detach().double().cpu()
+    wide = target.detach().double().cpu().contiguous()
+    key = (hashlib.sha256(wide.numpy().data).hexdigest(), bandwidth, width, steps, kind)
+    if key not in _remembered:
+        fit = _best_signatures(wide, bandwidth, width, steps, kind)
+        if len(_remembered) >= REMEMBERED:
+            del _remembered[next(iter(_remembered))]
+        _remembered[key] = fit
+    fit = _remembered[key]
+    return Fit(fit.signatures.clone(), fit.permutation.clone(), fit.loss)
+
+
+def _best_signatures(wide: Tensor, bandwidth: float, width: int, steps: int, kind: str) -> Fit:
+    n = len(wide)
     with few_threads(n):
         seeds = FLOOR_SEEDS if n <= 512 else FLOOR_SEEDS[:1]
         starts = [prior_signatures(wide, bandwidth, width)[0]]

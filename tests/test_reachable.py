@@ -9,14 +9,16 @@ import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
 
-from nacgraph.kernel import link_probabilities
+from nacgraph.links import link_probabilities
 from nacgraph.priors import (
     PlantedPartition,
+    best_signatures,
     fit_signatures,
     get_prior,
     lowest_probability,
     matched_loss,
     prior_signatures,
+    reachable,
     reachable_floor,
 )
 
@@ -91,6 +93,32 @@ def test_few_modules(n: int) -> None:
     assert signatures.shape == (n, 8) and math.isfinite(error)
     assert fit_signatures(target, BANDWIDTH, 8, steps=30).loss < 0.1
     assert reachable_floor(target, BANDWIDTH, 8) < 0.01
+
+
+def test_an_answer_is_found_once_a_process_and_nobody_can_spoil_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    target = get_prior("watts_strogatz").edge_probabilities(20)
+    first = best_signatures(target, BANDWIDTH, 6, steps=40)
+    kept = first.signatures.clone()
+    first.signatures.zero_()
+    searches = []
+    usual = reachable._best_signatures
+    monkeypatch.setattr(reachable, "_best_signatures", lambda *a: searches.append(a) or usual(*a))
+    again = best_signatures(target.clone(), BANDWIDTH, 6, steps=40)
+    assert torch.equal(again.signatures, kept) and again.loss == first.loss and not searches
+    # All else is another question.
+    other = target.clone()
+    other[3, 4] = other[4, 3] = 0.5
+    answers = [
+        best_signatures(other, BANDWIDTH, 6, steps=40).loss,
+        best_signatures(target, BANDWIDTH, 7, steps=40).loss,
+        best_signatures(target, 0.5, 6, steps=40).loss,
+        best_signatures(target, BANDWIDTH, 6, steps=1).loss,
+        best_signatures(target, BANDWIDTH, 6, steps=40, kind="kl").loss,
+    ]
+    assert len(searches) == 5 and len({first.loss, *answers}) == 6
+    assert best_signatures(target, BANDWIDTH, 6, steps=40).loss == first.loss  # forgotten, equal
 
 
 def test_wrong_arguments_are_told() -> None:

@@ -20,7 +20,7 @@ from nacgraph.commands.options import parse
 from nacgraph.commands.plan import make_plan
 from nacgraph.commands.train import main
 from nacgraph.config import RunConfig
-from nacgraph.optim import decays, learning_rate, make_optimizer, noise_generator
+from nacgraph.optim import clip_gradients, decays, learning_rate, make_optimizer, noise_generator
 from nacgraph.rundir import build_model, build_target, build_task, load_run
 from nacgraph.scoring import score, wilson
 from nacgraph.tasks import Batch, ListOps
@@ -76,6 +76,33 @@ def test_signatures_have_a_rate_of_their_own(cache: Path) -> None:
     (own,) = [group for group in groups if group["scale"] != 1]
     assert own["scale"] == 7 and own["weight_decay"] == 0 and len(own["params"]) == 2
     assert sum(len(g["params"]) for g in groups) == len(decays(model))
+
+
+def test_a_step_of_the_optimizer_is_seen_by_whoever_keeps_results(cache: Path) -> None:
+    config = parse(arguments(cache)).config
+    model = build_model(config, build_task(config), None)
+    optimizer = make_optimizer(model, 1e-3, 0.05)
+    learning = [p for p in model.parameters() if p.requires_grad]
+    for p in learning:
+        p.grad = torch.ones_like(p)
+    before = [(p._version, p.detach().clone()) for p in learning]
+    optimizer.step()
+    for p, (version, values) in zip(learning, before, strict=True):
+        assert p._version > version and not torch.equal(p, values)
+
+
+@pytest.mark.parametrize("limit", [0.0, 0.5, 1e3])
+def test_clipping_is_pytorchs(limit: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    ours = [torch.nn.Parameter(torch.zeros(n, 3)) for n in (1, 50, 2000, 7)]
+    theirs = [torch.nn.Parameter(torch.zeros_like(p)) for p in ours]
+    for a, b in zip(ours[:-1], theirs, strict=False):  # the last one has no gradient
+        a.grad = torch.randn(a.shape, generator=generator)
+        b.grad = a.grad.clone()
+    wanted = torch.nn.utils.clip_grad_norm_(theirs, limit or math.inf)
+    assert clip_gradients(ours, limit) == wanted.item()
+    for a, b in zip(ours[:-1], theirs, strict=False):
+        assert a.grad is not None and b.grad is not None and torch.equal(a.grad, b.grad)
 
 
 def test_noise_differs_by_seed_and_step() -> None:
@@ -139,6 +166,20 @@ def test_the_run_folder_is_complete(unbroken: Path) -> None:
     model, task, _, checkpoint, notes = load_run(unbroken)
     assert checkpoint.path.name == "best.json" and not notes and not model.training
     assert score(model, task, "test").accuracy == pytest.approx(summary["test_accuracy"])
+
+
+def test_tensorboard_shows_what_the_table_holds(unbroken: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    shown = EventAccumulator(str(unbroken / "tensorboard"))
+    shown.Reload()
+    rows = metrics(unbroken)
+    assert set(shown.Tags()["scalars"]) == set(rows[-1]) - {"step", "seconds"}
+    for name in ("loss", "val_accuracy"):
+        wanted = [(int(row["step"]), float(row[name])) for row in rows if row[name]]
+        found = [(event.step, event.value) for event in shown.Scalars(name)]
+        assert [step for step, _ in found] == [step for step, _ in wanted]
+        assert [v for _, v in found] == pytest.approx([v for _, v in wanted], rel=1e-6)
 
 
 def test_a_killed_run_ends_as_the_unbroken_one(
