@@ -65,8 +65,9 @@ class ReadIn(nn.Module):
 
     def modulations(self, codes: Tensor) -> Gates:
         """The gates of all its ModFCs."""
-        attention = modulations(codes, self.query, self.key, self.value, self.exit)
-        return attention, self.ffn.modulations(codes)
+        layers = self.query, self.key, self.value, self.exit, *self.ffn.layers
+        found = modulations(codes, *layers)
+        return found[:4], found[4:]
 
     def attend(
         self,
@@ -127,8 +128,13 @@ class ModAttention(nn.Module):
         self.exit = ModFC(inner, dim, code_dim, generator)
         self.attention = Attention(backend)
 
+    @property
+    def layers(self) -> tuple[ModFC, ModFC, ModFC, ModFC]:
+        """Its ModFCs, in the order of their gates."""
+        return self.query, self.key, self.value, self.exit
+
     def modulations(self, receiver_codes: Tensor, sender_codes: Tensor) -> tuple[Tensor, ...]:
-        """The gates of query, key, value and exit."""
+        """The gates of query, key, value and exit, where receivers are not the senders."""
         query, exit = modulations(receiver_codes, self.query, self.exit)
         key, value = modulations(sender_codes, self.key, self.value)
         return query, key, value, exit
@@ -166,7 +172,8 @@ class Propagator(nn.Module):
 
     def modulations(self, codes: Tensor) -> Gates:
         """The gates of all its ModFCs."""
-        return self.attention.modulations(codes, codes), self.ffn.modulations(codes)
+        found = modulations(codes, *self.attention.layers, *self.ffn.layers)
+        return found[:4], found[4:]
 
     def attend(
         self, states: Tensor, codes: Tensor, graph: Graph, gates: Gates | None = None

@@ -56,18 +56,15 @@ class ModFC(nn.Module):
 
     def modulation(self, code: Tensor) -> Tensor:
         """The gate 1 + α·LN(W_c c) of each module: code (*, K) → (*, I)."""
-        if code.shape[-1] != self.code_weight.shape[1]:
-            raise ValueError(
-                f"code: wanted a last axis of {self.code_weight.shape[1]}, got {tuple(code.shape)}"
-            )
+        (gate,) = modulations(code, self)
+        return gate
+
+    def gate(self, scale: Tensor) -> Tensor:
+        """1 + α·LN(W_c c) from W_c c."""
         width = self.code_weight.shape[0]
-        # 1 + α·LN(·) is a LayerNorm whose weight is α everywhere and whose bias is 1: one pass.
-        return F.layer_norm(
-            F.linear(code, self.code_weight),
-            (width,),
-            self.alpha.expand(width),
-            self.alpha.new_ones(width),
-        )
+        # It is a LayerNorm whose weight is α everywhere and whose bias is 1: one pass.
+        weight, bias = self.alpha.expand(width), self.alpha.new_ones(width)
+        return F.layer_norm(scale, (width,), weight, bias)
 
     def project(self, gated: Tensor) -> Tensor:
         """W x + b of states that are gated already: (*, I) → (*, O)."""
@@ -82,12 +79,21 @@ class ModFC(nn.Module):
 
 
 def modulations(code: Tensor, *layers: ModFC) -> tuple[Tensor, ...]:
-    """The gates of several layers under the same codes.
+    """The gates of several layers under the same codes, of one matrix product.
 
     They depend on codes only, so one step needs them once, however many samples and rounds there
     are; whoever runs a layer several times makes them first and hands them on.
+
+    Raises:
+        ValueError: If the codes have another width than the layers want.
     """
-    return tuple(layer.modulation(code) for layer in layers)
+    weights = [layer.code_weight for layer in layers]
+    if code.shape[-1] != weights[0].shape[1]:
+        raise ValueError(
+            f"code: wanted a last axis of {weights[0].shape[1]}, got {tuple(code.shape)}"
+        )
+    scales = F.linear(code, torch.cat(weights)).split([len(weight) for weight in weights], -1)
+    return tuple(layer.gate(scale) for layer, scale in zip(layers, scales, strict=True))
 
 
 class ModFFN(nn.Module):
@@ -118,13 +124,14 @@ class ModFFN(nn.Module):
         self.expand = ModFC(dim, hidden, code_dim, generator)
         self.contract = ModFC(hidden // 2, dim, code_dim, generator)
 
-    def modulations(self, code: Tensor) -> tuple[Tensor, ...]:
-        """The gates of both ModFCs."""
-        return modulations(code, self.expand, self.contract)
+    @property
+    def layers(self) -> tuple[ModFC, ModFC]:
+        """Its ModFCs, in the order of their gates."""
+        return self.expand, self.contract
 
     def forward(
         self, x: Tensor, code: Tensor, gates: tuple[Tensor, ...] | None = None
     ) -> Tensor:
-        outer, inner = self.modulations(code) if gates is None else gates
+        outer, inner = modulations(code, *self.layers) if gates is None else gates
         (gated,) = gated_norm(x, self.norm, [outer])
         return x + self.contract.project(gated_geglu(self.expand.project(gated), inner))

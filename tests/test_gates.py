@@ -15,13 +15,13 @@ from nacgraph.modfc import ModFC
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[ModFC]:
     """Every layer whose gate was made, in order."""
     made: list[ModFC] = []
-    modulation = ModFC.modulation
+    gate = ModFC.gate
 
-    def count(self: ModFC, code: torch.Tensor) -> torch.Tensor:
+    def count(self: ModFC, scale: torch.Tensor) -> torch.Tensor:
         made.append(self)
-        return modulation(self, code)
+        return gate(self, scale)
 
-    monkeypatch.setattr(ModFC, "modulation", count)
+    monkeypatch.setattr(ModFC, "gate", count)
     return made
 
 

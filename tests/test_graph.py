@@ -128,3 +128,20 @@ def test_many_modules_draw_edges_and_few_a_mask(generator: torch.Generator) -> N
     assert isinstance(kernel(few, generator=generator, graphs=2), EdgeGraph)
     with pytest.raises(ValueError, match=r"generator: wanted a torch.Generator"):
         kernel(many)
+
+
+@pytest.mark.parametrize("draw", [0, 2**60])
+@pytest.mark.parametrize("mode", MODES)
+def test_autocast_leaves_the_kernel_in_single_precision(
+    monkeypatch: pytest.MonkeyPatch, draw: int, mode: str
+) -> None:
+    monkeypatch.setattr(nacgraph.kernel, "DRAW_EDGES", draw)
+    s = torch.randn(30, 8, generator=torch.Generator().manual_seed(0))
+    kernel = SignatureKernel(0.5, mode=mode, min_weight=0.05)
+    plain = kernel(s, generator=torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = kernel(s, generator=torch.Generator().manual_seed(1))
+        assert torch.equal(mixed.probability, plain.probability)
+    for one, other in zip(mixed.rows[:3], plain.rows[:3], strict=True):
+        assert torch.equal(one, other)
+    assert mixed.rows.log_weight.dtype == torch.float32
