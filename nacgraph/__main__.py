@@ -10,6 +10,7 @@ COMMANDS = {  # name: what it does; each is nacgraph/commands/NAME.py with main(
     "train": "train a circuit on a task under a graph prior",
     "evaluate": "accuracy of a trained circuit",
     "prior": "list graph priors, check one",
+    "doctor": "this machine, backends chosen, memory a run would take",
 }
 
 

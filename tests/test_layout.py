@@ -27,7 +27,8 @@ ROOMS = [
     *("registry", "links", "parallel", "compiled", "graph", "edges", "sampling", "kernel"),
     *("priors", "tasks", "initialise", "design", "pointwise", "modfc", "scatter", "attention"),
     *("backends", "blocks", "circuit", "generators", "model", "presets"),
-    *("checkpoint", "config", "rundir", "scoring", "optim", "progress", "training"),
+    *("checkpoint", "config", "rundir", "machine", "memory"),
+    *("scoring", "optim", "progress", "training"),
     *("testing", "viz", "commands", "__main__", "train", "evaluate", "prior"),
 ]
 # A prior sees a matrix and a task sees logits; neither may ever see a circuit.

@@ -44,6 +44,11 @@ def introduce(module: NACLightning, plan: Plan) -> None:
         kind = "cuda" if torch.cuda.is_available() else "cpu"
     where = f"{kind} × {config.devices}" + (f" × {config.nodes} nodes" * (config.nodes > 1))
     say(f"device     {where}, {torch.get_num_threads()} threads, precision {config.precision}")
+    if module.folder is not None:
+        from nacgraph.commands.doctor import memory_line
+
+        if line := memory_line(config):
+            say(line)
     say(f"results    {plan.folder}")
 
 

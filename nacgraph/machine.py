@@ -1,0 +1,120 @@
+"""Memory: tensors alive, what this process holds, what is free, and how the heap behaves."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import platform
+import sys
+import tracemalloc
+import weakref
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+
+class Live(TorchDispatchMode):
+    """Counts the bytes of all tensors alive, and keeps the block sizes of the fullest moment.
+
+    Args:
+        known: Tensors that were there before and are not counted.
+    """
+
+    def __init__(self, known: Sequence[Tensor] = ()) -> None:
+        super().__init__()
+        self.sizes: dict[int, int] = {}
+        self.now = self.peak = 0
+        self.fullest: list[int] = []
+        self._references: dict[int, Any] = {}
+        self._known = [t.untyped_storage() for t in known]
+        self._keys = {storage._cdata for storage in self._known}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for each in (*args, out):  # arguments too: they may come from NumPy
+            for tensor in each if isinstance(each, (list, tuple)) else (each,):
+                if isinstance(tensor, Tensor):
+                    self._hold(tensor.untyped_storage())
+        if self.now > self.peak:
+            self.peak, self.fullest = self.now, list(self.sizes.values())
+        return out
+
+    def _hold(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key not in self.sizes and key not in self._keys:
+            self.sizes[key] = storage.nbytes()
+            self.now += storage.nbytes()
+            self._references[key] = weakref.ref(storage, lambda _: self._drop(key))
+
+    def _drop(self, key: int) -> None:
+        self.now -= self.sizes.pop(key, 0)
+        self._references.pop(key, None)
+
+
+def peak_of(work: Callable[[], object]) -> int:
+    """Peak bytes of PyTorch's and NumPy's arrays in ``work()``, those there before left out."""
+    ours = not tracemalloc.is_tracing()
+    if ours:
+        tracemalloc.start()
+    try:
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        with Live() as live:
+            work()
+        return live.peak + max(0, tracemalloc.get_traced_memory()[1] - before)
+    finally:
+        if ours:
+            tracemalloc.stop()
+
+
+def heap_fragments() -> bool:
+    """Whether blocks come from glibc's heap as it is by default."""
+    settings = ("MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_", "MALLOC_TRIM_THRESHOLD_", "LD_PRELOAD")
+    return platform.libc_ver()[0] == "glibc" and not any(os.environ.get(s) for s in settings)
+
+
+def trimmed() -> int:
+    """What this process holds after giving back what it can: libraries, mostly."""
+    gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+    return resident()
+
+
+def resident() -> int:
+    """Resident bytes of this process (elsewhere than on Linux: their peak so far)."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        pass
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def available() -> tuple[int | None, int | None]:
+    """(total, free) bytes of memory that this process may use, container's limit included."""
+    found: dict[str, int] = {}
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            name, value = line.split(":")
+            found[name] = int(value.split()[0]) * 1024
+    except (OSError, ValueError):
+        return None, None
+    total, free = found.get("MemTotal"), found.get("MemAvailable")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+    except (OSError, ValueError):
+        return total, free
+    if limit.isdigit() and total is not None and free is not None and int(limit) < total:
+        return int(limit), min(free, int(limit) - used)
+    return total, free
