@@ -83,13 +83,16 @@ class Circuit(nn.Module):
         if torch.is_grad_enabled() or not isinstance(codes, nn.Parameter):
             return {block: block.modulations(codes) for block in blocks}
         layers = [layer for layer in self.modules() if isinstance(layer, ModFC)]
-        weights = [codes, *(p for layer in layers for p in (layer.code_weight, layer.alpha))]
+        weights: list[Tensor] = [codes]
+        weights += [p for layer in layers for p in (layer.code_weight, layer.alpha)]
         autocast = torch.is_autocast_enabled(codes.device.type)
         state: list[Any] = [autocast, *((id(p), p.data_ptr(), p._version) for p in weights)]
-        if self._kept is None or self._kept[0] != state:
+        kept = self._kept
+        if kept is None or kept[0] != state:
             # The weights too are held on to, so that no other can take over their identity.
-            self._kept = state, {block: block.modulations(codes) for block in blocks}, weights
-        return self._kept[1]
+            kept = state, {block: block.modulations(codes) for block in blocks}, weights
+            self._kept = kept
+        return kept[1]
 
     def forward(
         self,

@@ -87,7 +87,7 @@ def modulations(code: Tensor, *layers: ModFC) -> tuple[Tensor, ...]:
     Raises:
         ValueError: If the codes have another width than the layers want.
     """
-    weights = [layer.code_weight for layer in layers]
+    weights: list[Tensor] = [layer.code_weight for layer in layers]
     if code.shape[-1] != weights[0].shape[1]:
         raise ValueError(
             f"code: wanted a last axis of {weights[0].shape[1]}, got {tuple(code.shape)}"
