@@ -203,12 +203,16 @@ def test_expected_weights_need_no_tensor_over_pairs(
         torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
 
 
-def test_auto_chooses_by_device_and_density(generator: torch.Generator) -> None:
-    thin = random_graph(generator, (300, 300), 0.002, torch.float32)
-    thick = random_graph(generator, (100, 100), 0.9, torch.float32)
-    assert [choose(thin), choose(thick)] == ["fused", "dense"]
+def test_auto_chooses_by_device_size_density_and_width(generator: torch.Generator) -> None:
+    def graph(modules: int, density: float) -> SampledGraph:
+        return random_graph(generator, (modules, modules), density, torch.float32)
+
+    assert [choose(graph(300, density)) for density in (0.002, 0.9)] == ["fused", "fused"]
+    assert [choose(graph(100, density)) for density in (0.4, 0.9)] == ["fused", "dense"]
+    assert choose(graph(40, 0.1)) == "dense"
+    assert [choose(graph(300, d), width=24) for d in (0.1, 0.5)] == ["fused", "dense"]
     # No compiled rows there, and nothing was measured there: see the README.
-    assert [choose(thin, "cuda"), choose(thick, "cuda")] == ["scatter", "dense"]
+    assert [choose(graph(300, d), "cuda") for d in (0.002, 0.9)] == ["scatter", "dense"]
     assert choose(SignatureKernel(float("inf"))(torch.ones(3, 2))) == "dense"
     with pytest.raises(ValueError, match="backend: wanted one of .*, got 'fast'"):
         Attention("fast")
