@@ -199,7 +199,7 @@ class _Trials:
         model.zero_grad(set_to_none=True)
         if note:
             for name, graph in {"processors": out.graph, "read-outs": out.readout_graph}.items():
-                self.links[name] = Links(float(graph.density), choose(graph, width=config.head_dim))
+                self.links[name] = Links(float(graph.density), choose(graph))
             self._note_prior(model, generator)
         return live.fullest
 
@@ -211,8 +211,7 @@ class _Trials:
                 signatures.float(), mode=model.config.mode, generator=generator
             )
             name = "processors, prior reached"
-            chosen = choose(graph, width=self.config.head_dim)
-            self.links[name] = Links(float(graph.density), chosen)
+            self.links[name] = Links(float(graph.density), choose(graph))
 
     def _wanted(self, modules: int) -> Tensor | None:
         config = self.config

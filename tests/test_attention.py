@@ -125,7 +125,7 @@ def test_complete_graph_is_plain_attention(generator: torch.Generator) -> None:
 
 
 @given(
-    width=st.sampled_from([4, 24]), single=st.booleans(), batch=st.integers(1, 3),
+    width=st.sampled_from([3, 4, 24]), single=st.booleans(), batch=st.integers(1, 3),
     heads=st.integers(1, 5), receivers=st.sampled_from([1, 7, 40]), seed=st.integers(0, 100),
 )
 @settings(max_examples=30)
@@ -203,14 +203,13 @@ def test_expected_weights_need_no_tensor_over_pairs(
         torch.testing.assert_close(one, other, rtol=0, atol=1e-10)
 
 
-def test_auto_chooses_by_device_size_density_and_width(generator: torch.Generator) -> None:
+def test_auto_chooses_by_device_size_and_density(generator: torch.Generator) -> None:
     def graph(modules: int, density: float) -> SampledGraph:
         return random_graph(generator, (modules, modules), density, torch.float32)
 
     assert [choose(graph(300, density)) for density in (0.002, 0.9)] == ["fused", "fused"]
     assert [choose(graph(100, density)) for density in (0.4, 0.9)] == ["fused", "dense"]
     assert choose(graph(40, 0.1)) == "dense"
-    assert [choose(graph(300, d), width=24) for d in (0.1, 0.5)] == ["fused", "dense"]
     # No compiled rows there, and nothing was measured there: see the README.
     assert [choose(graph(300, d), "cuda") for d in (0.002, 0.9)] == ["scatter", "dense"]
     assert choose(SignatureKernel(float("inf"))(torch.ones(3, 2))) == "dense"

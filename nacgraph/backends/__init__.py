@@ -11,18 +11,17 @@ from nacgraph.graph import FullGraph, Graph
 
 BACKENDS = ("auto", "fused", "scatter", "dense")
 
-# Measured on a CPU (benchmarks/README.md): compiled rows beat dense attention at any share of
-# links from MANY_PAIRS on, and below FUSED_BELOW_DENSITY from FUSED_FROM_PAIRS on; with fewer
-# pairs compiling costs more than it gains. Where the width of a head is no power of two, they win
-# below ODD_BELOW_DENSITY.
-FUSED_FROM_PAIRS, MANY_PAIRS = 64 * 64, 128 * 128
-FUSED_BELOW_DENSITY, ODD_BELOW_DENSITY = 0.6, 0.2
+# Measured on a CPU (benchmarks/README.md): compiled rows beat dense attention below this share of
+# links, and from MANY_PAIRS on, where dense attention also takes much memory, about at any share;
+# with fewer pairs than FUSED_FROM_PAIRS compiling costs more than it gains.
+FUSED_BELOW_DENSITY = 0.6
+FUSED_FROM_PAIRS, MANY_PAIRS = 64 * 64, 256 * 256
 # Gathering E messages pays where few links exist. Not measured on any accelerator.
 SCATTER_BELOW_DENSITY = 0.03
 
 
 class Attention(nn.Module):
-    """SKMDPA by the backend asked for; ``auto`` chooses by device, width of a head, and size and
+    """SKMDPA by the backend asked for; ``auto`` chooses by device, and size and
     density of the graph.
 
     Args:
@@ -42,7 +41,7 @@ class Attention(nn.Module):
     def forward(self, query: Tensor, key: Tensor, value: Tensor, graph: Graph) -> Tensor:
         backend = self.backend
         if backend == "auto":
-            backend = choose(graph, query.device.type, query.shape[-1])
+            backend = choose(graph, query.device.type)
         if backend == "scatter":
             return self.scatter(query, key, value, graph)
         if backend == "fused":
@@ -50,8 +49,8 @@ class Attention(nn.Module):
         return dense_attention(query, key, value, graph)
 
 
-def choose(graph: Graph, device: str = "cpu", width: int = 32) -> str:
-    """The fastest backend for this graph and width of a head: a measured rule on the CPU only."""
+def choose(graph: Graph, device: str = "cpu") -> str:
+    """The fastest backend for a graph of this size and density: a measured rule on the CPU only."""
     if isinstance(graph, FullGraph) or graph.complete:
         return "dense"
     if device != "cpu":
@@ -59,6 +58,4 @@ def choose(graph: Graph, device: str = "cpu", width: int = 32) -> str:
     pairs = graph.num_receivers * graph.num_senders
     if pairs < FUSED_FROM_PAIRS:
         return "dense"
-    if width & (width - 1):
-        return "fused" if graph.density < ODD_BELOW_DENSITY else "dense"
     return "fused" if pairs >= MANY_PAIRS or graph.density < FUSED_BELOW_DENSITY else "dense"

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -40,12 +41,15 @@ def fused_attention(query: Tensor, key: Tensor, value: Tensor, graph: Graph) -> 
             f"query: wanted a tensor on the CPU for backend 'fused', got one on {query.device}"
         )
     dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
-    q, k, v = (x.to(dtype).contiguous() for x in (query, key, value))
+    width = query.shape[-1]
+    # Vectors of any other width than a power of two are slow; zeros change no product.
+    zeros = (1 << (width - 1).bit_length()) - width
+    q, k, v = (F.pad(x.to(dtype), (0, zeros)).contiguous() for x in (query, key, value))
     rowptr, sender, log_weight, longest = graph.rows
     out = _Fused.apply(
-        q, k, v, log_weight.to(dtype), rowptr, sender, graph.per_sample, longest
-    )  # fmt: skip
-    return out.to(query.dtype)
+        q, k, v, log_weight.to(dtype), rowptr, sender, graph.per_sample, longest, width**-0.5
+    )
+    return out[..., :width].to(query.dtype)
 
 
 class _Fused(torch.autograd.Function):
@@ -60,6 +64,7 @@ class _Fused(torch.autograd.Function):
         sender: Tensor,
         per_sample: bool,
         longest: int,
+        scale: float,
     ) -> Tensor:
         from nacgraph.compiled.rows import forward_kernel
 
@@ -68,10 +73,10 @@ class _Fused(torch.autograd.Function):
         lse = query.new_zeros(batch, heads, receivers)
         pairs = batch * heads
         chunks = max(1, min(receivers, TASKS // pairs))
-        ctx.sizes = per_sample, longest
+        ctx.sizes = per_sample, longest, scale
         kernel = forward_kernel(width, query.dtype == torch.float32)
         arrays = _arrays(query, key, value, weight, rowptr, sender)
-        factor = arrays[0].dtype.type(width**-0.5)
+        factor = arrays[0].dtype.type(scale)
         results = _arrays(out, lse)
 
         def work(first: int, last: int) -> None:
@@ -87,7 +92,7 @@ class _Fused(torch.autograd.Function):
         from nacgraph.compiled.rows import backward_kernel
 
         query, key, value, weight, rowptr, sender, out, lse = ctx.saved_tensors
-        per_sample, longest = ctx.sizes
+        per_sample, longest, scale = ctx.sizes
         batch, receivers, heads, width = query.shape
         graphs, turns = (batch, heads) if per_sample else (1, batch * heads)
         # A group of heads has its own edge gradients, a chunk of receivers its own dkey, dvalue.
@@ -101,7 +106,7 @@ class _Fused(torch.autograd.Function):
         arrays = _arrays(query, key, value, weight, rowptr, sender)
         before = _arrays(out, lse, upstream.contiguous())
         results = _arrays(dquery, dkey, dvalue, dweight)
-        factor = arrays[0].dtype.type(width**-0.5)
+        factor = arrays[0].dtype.type(scale)
 
         def work(first: int, last: int) -> None:
             kernel(
@@ -111,7 +116,7 @@ class _Fused(torch.autograd.Function):
         spread(work, graphs * groups * chunks, _worth_threads(query, sender, per_sample))
         wanted = ctx.needs_input_grad[3]
         gradients = dquery, _sum(dkey), _sum(dvalue), _sum(dweight) if wanted else None
-        return *gradients, None, None, None, None
+        return *gradients, None, None, None, None, None
 
 
 def _arrays(*tensors: Tensor) -> list[np.ndarray]:
