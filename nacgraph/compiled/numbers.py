@@ -57,7 +57,7 @@ def normal64(x):
 
 def normal(x: float) -> tuple[float, float]:
     """Φ(x) and φ(x), in the precision of x."""
-    raise NotImplementedError("only inside compiled code")
+    raise RuntimeError("only inside compiled code")
 
 
 @overload(normal, inline="always")
@@ -67,12 +67,12 @@ def _normal(x):
 
 def get(array: Any, i: int) -> Any:
     """``array[i]``; an array of uint16 holds bfloat16."""
-    raise NotImplementedError("only inside compiled code")
+    raise RuntimeError("only inside compiled code")
 
 
 def put(array: Any, i: int, x: Any) -> None:
     """``array[i] = x``, rounded to nearest even if the array holds bfloat16."""
-    raise NotImplementedError("only inside compiled code")
+    raise RuntimeError("only inside compiled code")
 
 
 @overload(get, inline="always")
