@@ -30,7 +30,7 @@ def gated(x: Tensor, gate: Tensor) -> Tensor:
     """
     if not _compiled(x, gate):
         return x * gate
-    return _Gate.apply(*_aligned(x, gate), _low_precision(x)).view(x.shape)
+    return _Gated.apply(*_aligned(x, gate), _low_precision(x), False).view(x.shape)
 
 
 def gated_norm(x: Tensor, norm: nn.LayerNorm, gates: Sequence[Tensor]) -> list[Tensor]:
@@ -50,7 +50,7 @@ def gated_geglu(hidden: Tensor, gate: Tensor) -> Tensor:
     if not _compiled(hidden, gate):
         value, inner = hidden.chunk(2, dim=-1)
         return value * F.gelu(inner) * gate
-    out = _GatedGeglu.apply(*_aligned(hidden, gate), _low_precision(hidden))
+    out = _Gated.apply(*_aligned(hidden, gate), _low_precision(hidden), True)
     return out.view(*hidden.shape[:-1], gate.shape[-1])
 
 
@@ -96,27 +96,32 @@ def _result(like: Tensor, width: int, low: bool) -> Tensor:
     return torch.empty(*like.shape[:-1], width, dtype=dtype)
 
 
-class _Gate(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, gates: Tensor, low: bool) -> Tensor:
-        from nacgraph.compiled.pointwise import gate_forward
+class _Gated(torch.autograd.Function):
+    """x ⊙ gate, or with ``geglu`` a ⊙ GELU(b) ⊙ gate for x = [a, b]."""
 
-        out = _result(x, x.shape[-1], low)
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gates: Tensor, low: bool, geglu: bool) -> Tensor:
+        from nacgraph.compiled import pointwise as compiled
+
+        kernel = compiled.geglu_forward if geglu else compiled.gate_forward
+        out = _result(x, gates.shape[-1], low)
         arrays = _array(x), _array(gates), _array(out)
-        spread(lambda first, last: gate_forward(*arrays, first, last), x.shape[1])
+        spread(lambda first, last: kernel(*arrays, first, last), x.shape[1])
         ctx.save_for_backward(x, gates)
+        ctx.geglu = geglu
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        from nacgraph.compiled.pointwise import gate_backward
+        from nacgraph.compiled import pointwise as compiled
 
+        kernel = compiled.geglu_backward if ctx.geglu else compiled.gate_backward
         x, gates = ctx.saved_tensors
         dx, dgates = torch.empty_like(x), torch.empty_like(gates)
         arrays = [_array(t) for t in (x, gates, upstream.contiguous(), dx, dgates)]
-        spread(lambda first, last: gate_backward(*arrays, first, last), x.shape[1])
-        return dx, dgates, None
+        spread(lambda first, last: kernel(*arrays, first, last), x.shape[1])
+        return dx, dgates, None, None
 
 
 class _GatedNorm(torch.autograd.Function):
@@ -149,29 +154,6 @@ class _GatedNorm(torch.autograd.Function):
         more = _array(dweight), _array(dbias)
         spread(lambda first, last: norm_backward(*arrays, *rest, *more, first, last), chunks)
         return dx, dweight.sum(0), dbias.sum(0), None, None, *dgates
-
-
-class _GatedGeglu(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, hidden: Tensor, gates: Tensor, low: bool) -> Tensor:
-        from nacgraph.compiled.pointwise import geglu_forward
-
-        out = _result(hidden, gates.shape[-1], low)
-        arrays = _array(hidden), _array(gates), _array(out)
-        spread(lambda first, last: geglu_forward(*arrays, first, last), hidden.shape[1])
-        ctx.save_for_backward(hidden, gates)
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        from nacgraph.compiled.pointwise import geglu_backward
-
-        hidden, gates = ctx.saved_tensors
-        dhidden, dgates = torch.empty_like(hidden), torch.empty_like(gates)
-        arrays = [_array(t) for t in (hidden, gates, upstream.contiguous(), dhidden, dgates)]
-        spread(lambda first, last: geglu_backward(*arrays, first, last), hidden.shape[1])
-        return dhidden, dgates, None
 
 
 def _three(tensors: Sequence[Tensor]) -> tuple[np.ndarray, ...]:
