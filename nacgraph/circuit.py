@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from nacgraph.blocks import Gates, Propagator, ReadIn, ReadOut
 from nacgraph.design import CircuitDesign
 from nacgraph.graph import Graph
-from nacgraph.kernel import SignatureKernel
+from nacgraph.kernel import SAMPLED, SignatureKernel
 from nacgraph.modfc import ModFC
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,24 @@ class CircuitOutput:
     def link(self) -> Tensor:
         """Link probabilities P among processors, (U, U) or (B, U, U), with gradient."""
         return self.graph.probability
+
+
+class Kept(Generic[T]):
+    """One result that is made again only once what it was made of has changed."""
+
+    def __init__(self) -> None:
+        self._entry: tuple[list[Any], T, list[Tensor]] | None = None
+
+    def get(self, sources: list[Tensor], settings: Any, make: Callable[[], T]) -> T:
+        """What ``make()`` gave when sources and settings were last as they are now."""
+        state: list[Any] = [settings, *((id(p), p.data_ptr(), p._version) for p in sources)]
+        if self._entry is None or self._entry[0] != state:
+            # The sources too are held on to, so that no other can take over their identity.
+            self._entry = state, make(), sources
+        return self._entry[1]
+
+    def __deepcopy__(self, memo: Any) -> Kept[T]:
+        return Kept()
 
 
 class Circuit(nn.Module):
@@ -72,7 +92,8 @@ class Circuit(nn.Module):
         self.rounds = rounds
         self.read_every = read_every
         self.per_sample = per_sample
-        self._kept: tuple[list[Any], dict[nn.Module, Gates], list[Tensor]] | None = None
+        self._gates: Kept[dict[nn.Module, Gates]] = Kept()
+        self._graphs: Kept[tuple[Graph, Graph]] = Kept()
 
     def modulations(self, codes: Tensor) -> dict[nn.Module, Gates]:
         """The gates of every read-in and propagator, made once however often it is used.
@@ -80,19 +101,44 @@ class Circuit(nn.Module):
         Without gradients, and for codes that are a parameter, they are kept until a weight changes.
         """
         blocks = [*self.read_ins, *self.propagators]
-        if torch.is_grad_enabled() or not isinstance(codes, nn.Parameter):
+
+        def make() -> dict[nn.Module, Gates]:
             return {block: block.modulations(codes) for block in blocks}
+
+        if torch.is_grad_enabled() or not isinstance(codes, nn.Parameter):
+            return make()
         layers = [layer for layer in self.modules() if isinstance(layer, ModFC)]
         weights: list[Tensor] = [codes]
         weights += [p for layer in layers for p in (layer.code_weight, layer.alpha)]
-        autocast = torch.is_autocast_enabled(codes.device.type)
-        state: list[Any] = [autocast, *((id(p), p.data_ptr(), p._version) for p in weights)]
-        kept = self._kept
-        if kept is None or kept[0] != state:
-            # The weights too are held on to, so that no other can take over their identity.
-            kept = state, {block: block.modulations(codes) for block in blocks}, weights
-            self._kept = kept
-        return kept[1]
+        return self._gates.get(weights, torch.is_autocast_enabled(codes.device.type), make)
+
+    def wire(
+        self,
+        design: CircuitDesign,
+        mode: str | None = None,
+        generator: torch.Generator | None = None,
+        graphs: int | None = None,
+    ) -> tuple[Graph, Graph]:
+        """The graph among processors, and the one from them to the read-outs.
+
+        Without gradients, in a mode that draws nothing and for signatures that are parameters,
+        they are kept until the signatures change.
+        """
+        kernel = self.kernel
+        processors, readouts = design.processor_signatures, design.readout_signatures
+
+        def make() -> tuple[Graph, Graph]:
+            among = kernel(processors, mode=mode, generator=generator, graphs=graphs)
+            return among, kernel(
+                readouts, processors, mode=mode, generator=generator, graphs=graphs
+            )
+
+        drawn = (kernel.mode if mode is None else mode) in SAMPLED
+        shared = isinstance(processors, nn.Parameter) and isinstance(readouts, nn.Parameter)
+        if torch.is_grad_enabled() or drawn or not shared:
+            return make()
+        settings = mode or kernel.mode, kernel.bandwidth, kernel.min_weight
+        return self._graphs.get([processors, readouts], settings, make)
 
     def forward(
         self,
@@ -104,11 +150,7 @@ class Circuit(nn.Module):
     ) -> CircuitOutput:
         """Run the circuit on tokens (B, T, D); ``mask`` (B, T) is True where one is real."""
         graphs = len(tokens) if self.per_sample else None
-        signatures = design.processor_signatures
-        graph = self.kernel(signatures, mode=mode, generator=generator, graphs=graphs)
-        readout_graph = self.kernel(
-            design.readout_signatures, signatures, mode=mode, generator=generator, graphs=graphs
-        )
+        graph, readout_graph = self.wire(design, mode, generator, graphs)
         states, codes = design.processor_states, design.processor_codes
         read_ins = cast(Iterable[ReadIn], self.read_ins)
         normed = [read_in.norm_tokens(tokens) for read_in in read_ins]

@@ -48,6 +48,7 @@ class RunConfig:
     cache_dir: str | None = option(None, "where generated data is kept; a user cache folder")
     seed: int = option(0, "decides weights, batches and edge noise", low=0)
     out: str | None = option(None, "run folder; runs/TASK-PRIOR-MODEL-PRESET-sSEED if not given")
+    start: str | None = option(None, "run folder whose weights this run begins with: fine-tuning")
     resume: str = option("none", "none, auto (continue the run folder if there is one) or a folder")
     plugin: tuple[str, ...] = option((), "Python files that register priors or tasks; they run")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -78,6 +80,15 @@ class UnconditionalGenerator(nn.Module):
         self.readout_codes = nn.Parameter(normal(readouts, code_dim))
         self.processor_state = InitialState(code_dim, dim, generator)
         self.readout_state = InitialState(code_dim, dim, generator)
+
+    def select(self, processors: Tensor) -> UnconditionalGenerator:
+        """A copy that holds these processors only, in this order; read-outs all stay."""
+        kept = copy.deepcopy(self)
+        for name in ("processor_signatures", "processor_codes"):
+            whole = getattr(self, name)
+            part = whole.detach()[processors.to(whole.device)].clone()
+            setattr(kept, name, nn.Parameter(part, requires_grad=whole.requires_grad))
+        return kept
 
     def forward(self, tokens: Tensor | None = None, mask: Tensor | None = None) -> CircuitDesign:
         """The design; tokens are taken, as every generator does, and not looked at."""

@@ -5,6 +5,7 @@
     config.yaml    complete, usable with --config     metrics.csv   one row a logged step
     checkpoints/   the last two and the best          tensorboard/  the same curves
     circuit.npz    signatures, codes, P               summary.json  the result
+    frames/        signatures at every validation, to see the circuit form
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nacgraph.checkpoint import Checkpoint, CheckpointError, best_or_newest, write_atomically
+from nacgraph.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    best_or_newest,
+    step_name,
+    write_atomically,
+)
 from nacgraph.config import ConfigError, RunConfig, dump_config, nearest, read_yaml
 
 if TYPE_CHECKING:
@@ -183,9 +190,18 @@ class RunFolder:
 
     def save_circuit(self, arrays: Mapping[str, np.ndarray]) -> None:
         """``circuit.npz``: plain arrays, readable with ``allow_pickle=False``."""
-        data = io.BytesIO()
-        np.savez_compressed(data, **dict(arrays))
-        write_atomically(self.path / "circuit.npz", data.getvalue())
+        write_atomically(self.path / "circuit.npz", _packed(arrays))
+
+    def save_frame(self, step: int, model: NAC) -> None:
+        """``frames/step_NNNNNNNN.npz``: signatures after this step, if all samples share them."""
+        parameters = dict(model.generator.named_parameters())
+        names = ("processor_signatures", "readout_signatures")
+        if model.config.wiring != "learned" or not all(name in parameters for name in names):
+            return
+        arrays = {name: parameters[name].detach().float().cpu().numpy() for name in names}
+        frames = self.path / "frames"
+        frames.mkdir(exist_ok=True)
+        write_atomically(frames / f"{step_name(step)}.npz", _packed(arrays))
 
     def save_summary(self, summary: Mapping[str, Any]) -> None:
         """``summary.json``; what is not known is null."""
@@ -196,6 +212,12 @@ class RunFolder:
         """Flush and close the TensorBoard file."""
         if self._board is not None:
             self._board.close()
+
+
+def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
+    data = io.BytesIO()
+    np.savez_compressed(data, **dict(arrays))
+    return data.getvalue()
 
 
 def _short(value: float) -> str:

@@ -16,13 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from nacgraph.checkpoint import (
-    Checkpoint,
-    keep_last,
-    load_checkpoint,
-    save_checkpoint,
-    step_name,
-)
+from nacgraph.checkpoint import Checkpoint, keep_last, load_checkpoint, save_checkpoint, step_name
 from nacgraph.config import RunConfig
 from nacgraph.graph import isolated
 from nacgraph.model import NAC
@@ -196,6 +190,7 @@ class NACLightning(pl.LightningModule):
         self._handlers = {s: signal.signal(s, self._ask_to_stop) for s in STOP_SIGNALS}
         if self.folder is not None:
             self.folder.open_metrics(self.step)
+            self.folder.save_frame(self.step, self.model)
         self.progress.start()
         self._tick = time.perf_counter()
 
@@ -252,6 +247,8 @@ class NACLightning(pl.LightningModule):
         if improved:
             self.best_accuracy, self.best_step = found.accuracy, self.step
         self.progress.validated(self.row, improved)
+        if self.folder is not None:
+            self.folder.save_frame(self.step, self.model)
         return improved
 
     def _warn_of_density(self) -> None:

@@ -97,3 +97,35 @@ def test_compiled_passes_make_the_same_model(monkeypatch: pytest.MonkeyPatch) ->
         results.append([out.logits, *(p.grad for p in model.parameters())])
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("eval_mode", ["expected", "threshold", "concrete"])
+def test_graphs_too_are_kept_while_nothing_is_drawn(
+    eval_mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make(eval_mode=eval_mode, bandwidth=0.3).eval()
+    calls = []
+    forward = model.circuit.kernel.forward
+
+    def count(*arguments: object, **named: object) -> object:
+        calls.append(arguments)
+        return forward(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(model.circuit.kernel, "forward", count)
+
+    def answer() -> torch.Tensor:
+        with torch.no_grad():
+            return model(batch_of([5, 3])).logits
+
+    first = answer()
+    assert torch.equal(answer(), first)
+    assert len(calls) == (4 if eval_mode == "concrete" else 2)
+    with torch.no_grad():
+        model.generator.readout_signatures.add_(torch.randn(3, 4, generator=torch.Generator()))
+    assert not torch.equal(answer(), first)
+    model.circuit.kernel.bandwidth = 0.9
+    calls.clear()
+    answer()
+    assert len(calls) == 2
+    model(batch_of([5, 3]))  # gradients wanted: made anew
+    assert len(calls) == 4

@@ -137,6 +137,8 @@ def parse(argv: Sequence[str]) -> Parsed:
     flags, bare, problems = split_flags(argv)
     plain = parser({})
     config_path = flags.pop("config", None)
+    if config_path is None and "start" in flags:  # sizes as there, unless said otherwise
+        config_path = str(Path(flags["start"]) / "config.yaml")
     written = read_yaml(Path(config_path)) if config_path is not None else {}
     source = f"{config_path}: " if config_path else ""
     problems += [

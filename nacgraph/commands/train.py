@@ -9,15 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nacgraph.checkpoint import CheckpointError, newest_valid
+from nacgraph.checkpoint import CheckpointError, best_or_newest, newest_valid
 from nacgraph.commands.options import parse
 from nacgraph.commands.outcome import finish, headline, introduce
 from nacgraph.commands.plan import Plan, as_launched, check_parts, make_plan, process_rank
 from nacgraph.config import ConfigError, RunConfig
-from nacgraph.rundir import RunFolder, build_model, build_target, build_task
+from nacgraph.rundir import RunFolder, build_model, build_target, build_task, load_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from nacgraph.model import NAC
+    from nacgraph.tasks import Task
 
 USAGE, NOT_FINITE, NOT_WRITTEN = 2, 3, 4
 
@@ -75,7 +78,12 @@ def run(plan: Plan) -> int:
     progress.say(f"data       {task.describe()}")
     task.prepare()
     target = build_target(config)
-    model = build_model(config, task, target)
+    if config.start is None:
+        model = build_model(config, task, target)
+    else:
+        model = start_model(config, task)
+        if plan.checkpoint is None:
+            progress.say(f"start      weights of {config.start}")
     folder = RunFolder(plan.folder) if first else None
     progress.baselines = task.baselines("val") if first else {}
     progress.floor = prior_floor(config, target) if first else None
@@ -101,6 +109,21 @@ def run(plan: Plan) -> int:
         )
         return 128 + (module.asked_to_stop or 2)
     return finish(module, plan)
+
+
+def start_model(config: RunConfig, task: Task) -> NAC:
+    """A model of this configuration with the weights of the run folder ``config.start``.
+
+    Raises:
+        CheckpointError: If there is no valid checkpoint, or it is one of another model.
+    """
+    # Its signatures come with the weights, so none are looked for near the prior.
+    model = build_model(replace(config, signature_start="random"), task, None)
+    checkpoint, skipped = best_or_newest(Path(config.start or "") / "checkpoints")
+    if checkpoint is None:
+        raise CheckpointError(f"start: wanted a run folder with a checkpoint; {'; '.join(skipped)}")
+    load_weights(model, checkpoint)
+    return model
 
 
 def prior_floor(config: RunConfig, target: Tensor | None) -> float | None:
