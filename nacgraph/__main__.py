@@ -10,6 +10,10 @@ COMMANDS = {  # name: what it does; each is nacgraph/commands/NAME.py with main(
     "train": "train a circuit on a task under a graph prior",
     "evaluate": "accuracy of a trained circuit",
     "prior": "list graph priors, check one",
+    "analyze": "statistics, pictures and a report of a trained circuit",
+    "compare": "how alike the wirings of two runs are",
+    "prune": "a smaller run without the modules that matter least",
+    "export": "a trained circuit as ONNX or a torch program",
     "doctor": "this machine, backends chosen, memory a run would take",
 }
 

@@ -17,6 +17,9 @@ from nacgraph.progress import beside, percent
 from nacgraph.rundir import load_weights
 
 if TYPE_CHECKING:
+    from nacgraph.model import NAC
+    from nacgraph.priors import MatchedLoss
+    from nacgraph.tasks import Task
     from nacgraph.training import NACLightning
 
 
@@ -59,7 +62,7 @@ def finish(module: NACLightning, plan: Plan) -> int:
     test = module.evaluate("test")
     if module.folder is None:
         return 0
-    arrays, numbers = circuit(module)
+    arrays, numbers = circuit(module.model, module.task, module.device, module.prior_loss)
     module.folder.save_circuit(arrays)
     baselines = module.task.baselines("test")
     summary = {
@@ -118,10 +121,12 @@ def choose_weights(module: NACLightning, checkpoints: Path) -> None:
 
 
 @torch.no_grad()
-def circuit(module: NACLightning) -> tuple[dict[str, np.ndarray], dict[str, float | None]]:
+def circuit(
+    model: NAC, task: Task, device: torch.device | str, prior_loss: MatchedLoss | None
+) -> tuple[dict[str, np.ndarray], dict[str, float | None]]:
     """The circuit as arrays (signatures, codes, P), and what the summary says of it."""
-    model = module.model.eval()
-    batch = next(iter(module.task.eval_batches("val", limit=1))).to(module.device)
+    model = model.eval()
+    batch = next(iter(task.eval_batches("val", limit=1))).to(device)
     design = model.generator(*model.tokenizer(batch))
     out = model(batch)
     arrays = {
@@ -137,8 +142,8 @@ def circuit(module: NACLightning) -> tuple[dict[str, np.ndarray], dict[str, floa
         "mean_degree": mean_degree(out.link),
         "isolated": isolated(out.graph),
     }
-    if module.prior_loss is not None:
-        numbers["prior_loss"] = float(module.prior_loss(out.link.float(), 0))
+    if prior_loss is not None:
+        numbers["prior_loss"] = float(prior_loss(out.link.float(), 0))
     return {name: t.float().cpu().numpy() for name, t in arrays.items()}, numbers
 
 

@@ -79,6 +79,11 @@ def make_plan(parsed: Parsed, first: bool = True) -> Plan:
     notes += [f"skipped {text}" for text in skipped]
     if checkpoint is None and skipped:
         raise CheckpointError(f"{folder}: every checkpoint is damaged: " + "; ".join(skipped))
+    if checkpoint is None and (folder / "summary.json").is_file():
+        raise ConfigError([
+            f"resume: wanted an unfinished run, got {folder}, which holds weights but no step to "
+            f"go on from; begin a new run with them: nacgraph train --start {folder}"
+        ])  # fmt: skip
     # What may differ is taken from this command line as far as it was asked for.
     free = {k: getattr(config, k) for k in FREE_ON_RESUME if k in parsed.asked}
     free |= {"plugin": config.plugin, "resume": config.resume}
