@@ -26,9 +26,9 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = [
     *("registry", "links", "parallel", "compiled", "graph", "edges", "sampling", "kernel"),
     *("priors", "tasks", "initialise", "design", "pointwise", "modfc", "scatter", "attention"),
-    *("backends", "blocks", "circuit", "generators", "model", "presets"),
-    *("checkpoint", "config", "rundir", "machine", "memory"),
-    *("scoring", "optim", "progress", "training"),
+    *("backends", "blocks", "circuit", "generators", "conditional", "model", "presets"),
+    *("checkpoint", "config", "rundir", "pretrained", "machine", "memory"),
+    *("scoring", "optim", "progress", "probing", "pruning", "exporting", "training"),
     *("testing", "viz", "commands", "__main__", "train", "evaluate", "prior"),
 ]
 # A prior sees a matrix and a task sees logits; neither may ever see a circuit.
