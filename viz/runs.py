@@ -1,4 +1,4 @@
-"""Pictures of runs: learning curves side by side, and a learned circuit beside its prior."""
+"""Pictures of training runs: learning curves, density, distance to the prior."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import networkx as nx
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
-from nacgraph.viz.plots import INK, draw_graph, heat_map
+from nacgraph.viz.plots import circuit_figure
+from nacgraph.viz.style import COMMUNITY_COLOURS, INK, new_figure, styled
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+__all__ = ["circuit_figure", "curves_figure", "read_metrics", "training_figure"]
 
-def read_metrics(path: Path | str) -> dict[str, np.ndarray]:
+Columns = Mapping[str, NDArray[np.float64]]
+
+
+def read_metrics(path: Path | str) -> dict[str, NDArray[np.float64]]:
     """The columns of a run's ``metrics.csv``; an empty cell is NaN.
 
     Raises:
@@ -33,56 +37,129 @@ def read_metrics(path: Path | str) -> dict[str, np.ndarray]:
         raise ValueError(f"{path}: wanted rows of {len(header)} numbers ({error})") from error
 
 
-def curves_figure(
-    runs: Mapping[str, Mapping[str, np.ndarray]], baselines: Mapping[str, float]
-) -> Figure:
+@styled
+def curves_figure(runs: Mapping[str, Columns], baselines: Mapping[str, float]) -> Figure:
     """Validation accuracy and training loss by step, for each run by name.
 
     Args:
         runs: Name to columns, as :func:`read_metrics` gives them.
         baselines: Accuracies drawn as level lines, by name.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 4.2), layout="constrained", dpi=150)
+    figure = new_figure(11, 4.2)
     left, right = figure.subplots(1, 2)
-    for name, columns in runs.items():
+    for k, (name, columns) in enumerate(runs.items()):
+        colour = COMMUNITY_COLOURS[k % len(COMMUNITY_COLOURS)]
         seen = np.isfinite(columns["val_accuracy"])
         step = columns["step"]
-        left.plot(step[seen], 100 * columns["val_accuracy"][seen], marker=".", label=name)
+        left.plot(step[seen], 100 * columns["val_accuracy"][seen], marker=".", label=name,
+                  color=colour)  # fmt: skip
         window = max(1, len(step) // 60)
         smooth = np.convolve(columns["task_loss"], np.ones(window) / window, mode="valid")
-        right.plot(step[window - 1 :], smooth, label=f"{name}, mean of {window} rows")
-    for name, value in baselines.items():
-        shown = name.replace("_", " ")
-        left.axhline(100 * value, linestyle=":", color=INK, linewidth=1)
-        left.annotate(shown, (1, 100 * value), xycoords=("axes fraction", "data"),
-                      ha="right", va="bottom", fontsize=8, color=INK)  # fmt: skip
+        right.plot(step[window - 1 :], smooth, label=f"{name}, mean of {window} rows",
+                   color=colour)  # fmt: skip
+    _levels(left, baselines)
     left.set(xlabel="step", ylabel="validation accuracy (%)")
     right.set(xlabel="step", ylabel="training loss")
     for axes in (left, right):
-        axes.legend(frameon=False, fontsize=9)
-        axes.spines[["top", "right"]].set_visible(False)
+        if runs:
+            axes.legend()
     return figure
 
 
-def circuit_figure(title: str, link: Tensor, target: Tensor, permutation: Tensor) -> Figure:
-    """Learned link probabilities in matched order beside the prior, and links with P > 0.5.
+@styled
+def training_figure(
+    metrics: Columns | Path | str,
+    modules: int | None = None,
+    floor: float | None = None,
+    baselines: Mapping[str, float] | None = None,
+) -> Figure:
+    """What training did to the circuit: five curves by step.
+
+    Density or mean degree, distance to the prior with its floor, isolated modules, validation
+    accuracy and the task's loss. A curve without a single number is left out.
 
     Args:
-        title: Line above the panels.
-        link: Link probabilities P, (n, n).
-        target: The prior's edge probabilities, (n, n).
-        permutation: π of :func:`nacgraph.priors.match`.
-    """
-    from matplotlib.figure import Figure
+        metrics: Columns as :func:`read_metrics` gives them, or the path of a ``metrics.csv``.
+        modules: U; with it the mean degree is shown as density, divided by U - 1.
+        floor: The least prior distance that signatures reach, drawn as a level line.
+        baselines: Accuracies drawn as level lines, by name.
 
-    figure = Figure(figsize=(13.5, 4.8), layout="constrained", dpi=110)
-    figure.suptitle(title, color=INK)
-    left, middle, right = figure.subplots(1, 3)
-    matched = link[permutation][:, permutation]
-    heat_map(left, target, "prior", bar=False)
-    heat_map(middle, matched, "learned P, modules in matched order")
-    graph = nx.from_numpy_array((torch.triu(matched, 1) > 0.5).int().cpu().numpy())
-    draw_graph(right, graph, f"learned links with P > 0.5: {graph.number_of_edges()}")
+    Raises:
+        ValueError: If there is no column ``step``, columns differ in length, or nothing to show.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    columns = read_metrics(metrics) if isinstance(metrics, (str, Path)) else metrics
+    if "step" not in columns:
+        raise ValueError(f"metrics: wanted a column 'step', got {', '.join(columns) or 'none'}")
+    step = np.asarray(columns["step"], dtype=float)
+    dense = modules is not None and modules > 1
+    curves = {
+        "mean_degree": ("density", "mean degree / (U − 1)") if dense else ("mean degree", "links"),
+        "prior_loss": ("prior distance", "matched loss"),
+        "isolated": ("isolated modules", "modules"),
+        "val_accuracy": ("validation accuracy", "%"),
+        "task_loss": ("training loss", "task loss"),
+    }
+    scale = {"mean_degree": 1 / (modules - 1) if dense and modules else 1.0, "val_accuracy": 100.0}
+    shown = {}
+    for name in curves:
+        values = np.asarray(columns.get(name, []), dtype=float)
+        if len(values) and values.shape != step.shape:
+            raise ValueError(f"metrics: wanted {len(step)} rows of {name}, got {len(values)}")
+        if np.isfinite(values).any():
+            shown[name] = values * scale.get(name, 1.0)
+    if not shown:
+        raise ValueError(f"metrics: wanted numbers in one of {', '.join(curves)}, got none")
+    across = min(3, len(shown))
+    down = -(-len(shown) // across)
+    figure = new_figure(3.7 * across, 2.7 * down)
+    panels = figure.subplots(down, across, squeeze=False, sharex=True).ravel()
+    for axes, (name, values) in zip(panels, shown.items(), strict=False):
+        _curve(axes, step, values, noisy=name == "task_loss")
+        axes.set(title=curves[name][0], ylabel=curves[name][1])
+        if name == "prior_loss" and np.nanmin(values) > 0:
+            axes.set_yscale("log")
+        if name == "prior_loss" and floor is not None:
+            _levels(axes, {f"reachable floor {floor:.2g}": floor}, 1, below=True)
+            if floor > 0:  # room for its name
+                axes.set_ylim(bottom=0.7 * min(floor, np.nanmin(values)))
+        if name == "isolated":
+            axes.set_ylim(-0.02 * max(1, np.nanmax(values)), max(1, np.nanmax(values)) * 1.05)
+            axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        if name == "val_accuracy":
+            _levels(axes, baselines or {})
+    for k, axes in enumerate(panels):
+        axes.set_visible(k < len(shown))
+        # Those that have nothing below them say what the steps are.
+        if len(shown) - across <= k < len(shown):
+            axes.set_xlabel("step")
+            axes.tick_params(labelbottom=True)
     return figure
+
+
+def _curve(axes: Axes, step: NDArray[np.float64], values: NDArray[np.float64], noisy: bool) -> None:
+    """The values; if they are noise on a trend, faint and with their running mean."""
+    seen = np.isfinite(values)
+    step, values = step[seen], values[seen]
+    colour = COMMUNITY_COLOURS[0]
+    window = len(step) // 40
+    if not noisy or window < 3:
+        axes.plot(step, values, color=colour, marker="." if len(step) < 40 else None)
+        return
+    axes.plot(step, values, color=colour, alpha=0.3, linewidth=0.7)
+    mean = np.convolve(values, np.ones(window) / window, mode="valid")
+    middle = np.convolve(step, np.ones(window) / window, mode="valid")
+    axes.plot(middle, mean, color=colour, label=f"mean of {window} rows")
+    axes.legend(loc="upper right")
+
+
+def _levels(
+    axes: Axes, levels: Mapping[str, float], scale: float = 100, below: bool = False
+) -> None:
+    for name, value in levels.items():
+        axes.axhline(scale * value, linestyle=":", color=INK, linewidth=1)
+        axes.annotate(name.replace("_", " "), (1, scale * value),
+                      xycoords=("axes fraction", "data"), ha="right",
+                      va="top" if below else "bottom", fontsize=8, color=INK,
+                      xytext=(0, -2 if below else 1), textcoords="offset points")  # fmt: skip
