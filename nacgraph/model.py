@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -122,9 +124,14 @@ class NAC(nn.Module):
         target: Link probabilities (U, U) of a prior, needed by ``signature_start="prior"``.
         seed: One seed, one model; global randomness plays no part.
 
+    Attributes:
+        classes: Names of the classes, or None; only saved and shown.
+
     Raises:
         ValueError: If ``signature_start`` is "prior" and no target is given.
     """
+
+    classes: Sequence[str] | None = None
 
     def __init__(
         self,
@@ -176,6 +183,41 @@ class NAC(nn.Module):
     def num_parameters(self) -> int:
         """Parameters that learn."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write ``model.safetensors`` and ``config.json``, for :meth:`from_pretrained`.
+
+        Raises:
+            CheckpointError: If the folder cannot be written.
+        """
+        from nacgraph.pretrained import save_pretrained
+
+        save_pretrained(self, Path(folder))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, tokenizer: nn.Module | None = None) -> NAC:
+        """The model of a folder of :meth:`save_pretrained`, in evaluation mode; runs no code of it.
+
+        Raises:
+            CheckpointError: If the folder is damaged, or the weights are not those of its model.
+            ValueError: If the tokenizer is of no class that nacgraph knows and none is given.
+        """
+        from nacgraph.pretrained import from_pretrained
+
+        return from_pretrained(Path(folder), tokenizer)
+
+    @classmethod
+    def from_run(cls, folder: str | Path) -> NAC:
+        """The model of a run folder: best weights, evaluation mode.
+
+        Raises:
+            ConfigError: If this is no run folder.
+            CheckpointError: If it holds no valid checkpoint.
+            ValueError: If its task cannot be made, as without the plugin that registers it.
+        """
+        from nacgraph.rundir import load_run
+
+        return load_run(Path(folder))[0]
 
 
 def build_circuit(

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from nacgraph.registry import Registry
 from nacgraph.tasks.base import Batch
+
+# Classes that a saved model may name. Each keeps its constructor's arguments, as JSON values, in
+# ``settings``, so that the model can be built again.
+TOKENIZERS: Registry[nn.Module] = Registry("tokenizer", "nacgraph.tokenizers")
+register_tokenizer = TOKENIZERS.register
 
 _ROUND = 64  # symbols to which a window's input is rounded up
 
@@ -57,13 +65,17 @@ class WindowMLP(nn.Module):
         length, dim = h.shape[1:]
         # oneDNN compiles, and keeps, a kernel for every length it meets. Rounded up, with zeros as
         # beyond any end, there are few: half the time, and memory that does not grow.
-        h = nn.functional.pad(h, (0, 0, 0, -length % _ROUND))
+        # An exporter has to know whether there are any, so there it is 1 to _ROUND of them.
+        exporting = torch.compiler.is_compiling()
+        zeros = _ROUND - length % _ROUND if exporting else -length % _ROUND
+        h = nn.functional.pad(h, (0, 0, 0, zeros))
         kernel = self.mix.weight.view(dim, self.window, dim).transpose(1, 2).unsqueeze(2)
         image = h.transpose(1, 2).unsqueeze(2)
         mixed = nn.functional.conv2d(image, kernel, self.mix.bias, padding=(0, self.window // 2))
         return mixed.squeeze(2).transpose(1, 2)[:, :length]
 
 
+@register_tokenizer("SequenceTokenizer")
 class SequenceTokenizer(nn.Module):
     """Symbol embedding + learned position embedding of the same scale, then a local stem.
 
@@ -98,6 +110,10 @@ class SequenceTokenizer(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
+        self.settings: dict[str, Any] = {
+            "vocabulary": vocabulary, "dim": dim, "max_length": max_length,
+            "stem_layers": stem_layers, "window": window, "scale": scale, "seed": seed,
+        }  # fmt: skip
         generator = torch.Generator().manual_seed(seed)
         self.max_length = max_length
         self.symbols = nn.utils.skip_init(nn.Embedding, vocabulary, dim)

@@ -28,10 +28,13 @@ ROOMS = [
     *("priors", "tasks", "initialise", "design", "pointwise", "modfc", "scatter", "attention"),
     *("backends", "blocks", "circuit", "generators", "conditional", "model", "presets"),
     *("checkpoint", "config", "rundir", "pretrained", "machine", "memory"),
-    *("scoring", "optim", "progress", "probing", "pruning", "exporting", "training"),
+    *("scoring", "optim", "progress", "probing", "comparing", "pruning"),
+    *("frozen", "portable", "exporting", "training"),
     *("testing", "viz", "commands", "__main__", "train", "evaluate", "prior"),
 ]
 # A prior sees a matrix and a task sees logits; neither may ever see a circuit.
+# Doors: methods that import a room further down, only when they are called.
+DOORS = {("model", "pretrained"), ("model", "rundir")}
 SEES_ONLY = {"priors": {"registry", "links"}, "tasks": {"registry"}}
 HEAVY = "graspologic jsonargparse lightning matplotlib numba pandas pytorch_lightning rich sklearn"
 
@@ -109,7 +112,7 @@ def test_a_file_imports_only_rooms_above_it() -> None:
             if top != "nacgraph" or not rest or rest[0] == "__version__":
                 continue
             seen = nacgraph._HOME.get(rest[0], rest[0])
-            if seen not in allowed:
+            if seen not in allowed and (here, seen) not in DOORS:
                 wrong.append(f"{file}:{line} imports {name}")
     assert not wrong, "\n".join(wrong)
 
