@@ -50,7 +50,9 @@ class Kept(Generic[T]):
 
     def get(self, sources: list[Tensor], settings: Any, make: Callable[[], T]) -> T:
         """What ``make()`` gave when sources and settings were last as they are now."""
-        state: list[Any] = [settings, *((id(p), p.data_ptr(), p._version) for p in sources)]
+        # What inference mode made is of no use outside of it.
+        state: list[Any] = [settings, torch.is_inference_mode_enabled()]
+        state += [(id(p), p.data_ptr(), p._version) for p in sources]
         if self._entry is None or self._entry[0] != state:
             # The sources too are held on to, so that no other can take over their identity.
             self._entry = state, make(), sources

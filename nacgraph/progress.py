@@ -127,3 +127,20 @@ class Progress:
         parts.append(f"{row['samples_per_second']:.0f} samples/s")
         parts.append(f"length ≤ {row['length']}")
         return " · ".join(parts)
+
+
+class Told:
+    """Says on stderr what is being done, how far it is, and how long all has taken so far."""
+
+    def __init__(self, every: float = 5.0) -> None:
+        self.began = time.monotonic()
+        self.last, self.part, self.every = float("-inf"), "", every
+
+    def __call__(self, what: str, share: float) -> None:
+        """``share`` of ``what`` is done; said at once if its part, up to a colon, is another."""
+        now, part = time.monotonic(), what.partition(":")[0]
+        if now - self.last < (1.0 if part != self.part else self.every):
+            return
+        self.part, self.last = part, now
+        text = f"{clock(now - self.began):>7}    {what} {100 * share:.0f} %"
+        print(text, file=sys.stderr, flush=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -45,9 +45,17 @@ class Task(ABC):
     """Data, input tokens, loss and baselines of one problem. It never sees a circuit.
 
     A subclass registered with ``@register_task("name")`` can be trained by name.
+
+    Attributes:
+        num_classes: Number of classes C.
+        token_names: A name for every kind of token, by id; None shows the ids.
+        token_groups: Names of kinds that belong together, by a word that describes them; reports
+            say which group a module reads.
     """
 
     num_classes: ClassVar[int]
+    token_names: ClassVar[Sequence[str] | None] = None
+    token_groups: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     def prepare(self) -> None:  # noqa: B027 (a task without data to make needs none)
         """Read or make the data now rather than at first use."""
@@ -71,6 +79,15 @@ class Task(ABC):
     @abstractmethod
     def tokenizer(self, dim: int, seed: int = 0) -> nn.Module:
         """A module that maps a `Batch` to (tokens (B, T, dim), mask (B, T) bool)."""
+
+    def token_kinds(self, batch: Batch) -> Tensor | None:
+        """The kind (B, T) int64 of every token of the tokenizer, or None where tokens have none.
+
+        By default the inputs, if they are ids, one a token.
+        """
+        inputs = batch.inputs
+        ids = not inputs.is_floating_point() and inputs.shape == batch.mask.shape
+        return inputs if ids else None
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         """Mean cross entropy of logits (B, C) and the labels of ``batch``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from torch import nn
@@ -12,7 +13,7 @@ from nacgraph.tasks.base import Batch, Task, register_task
 from nacgraph.tasks.batching import Sequences, padded
 from nacgraph.tasks.curriculum import TrainingOrder
 from nacgraph.tasks.listops_data import Recipe, generated_splits, row_hashes
-from nacgraph.tasks.listops_trees import VOCABULARY
+from nacgraph.tasks.listops_trees import SYMBOLS, VOCABULARY
 from nacgraph.tasks.listops_tsv import read_tsv
 from nacgraph.tasks.tokenizers import SequenceTokenizer
 
@@ -57,6 +58,10 @@ class ListOps(Task):
 
     num_classes = 10
     vocabulary = VOCABULARY
+    token_names = ("padding", *SYMBOLS[:-1], "]")  # LRA writes its X as ]
+    token_groups = MappingProxyType(
+        {"digits": SYMBOLS[:10], "operators": SYMBOLS[10:14], "closing brackets": ("]",)}
+    )
 
     def __init__(
         self,

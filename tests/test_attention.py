@@ -64,6 +64,9 @@ def test_backends_equal_the_loop(
         assert torch.isfinite(one).all()
         for other in others:
             torch.testing.assert_close(other, one, rtol=0, atol=1e-10)
+    with torch.no_grad():  # dense attention then takes another way
+        dense = Attention("dense")(*inputs, graph)
+    torch.testing.assert_close(dense, wanted, rtol=0, atol=1e-12)
 
 
 def test_backends_agree_in_single_precision(generator: torch.Generator) -> None:

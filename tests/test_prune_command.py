@@ -134,7 +134,7 @@ def test_the_curve_counts_what_it_says(
     small = tmp_path / "small"
     assert main([str(runs / "nac"), "--keep", "0.5", "--out", str(small)]) == 0
     assert said(capsys)["val_accuracy"] == by_degree["accuracy"]
-    assert all(r["milliseconds"] > r["circuit_milliseconds"] > 0 < r["peak_mib"] for r in rows)
+    assert all(r[k] > 0 for r in rows for k in ("milliseconds", "circuit_speedup", "peak_mib"))
     assert all(r["ci_low"] <= r["accuracy"] <= r["ci_high"] for r in rows)
 
     # A further call takes up what was scored.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,6 +24,11 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, graph: Graph) -> 
         return F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
     if isinstance(graph, FullGraph):
         return _bilinear(query, key, value, graph).transpose(1, 2)
+    if not torch.is_grad_enabled() and bool((graph.senders_of_each() > 0).all()):
+        # Nothing of the size of all pairs and heads is kept; a row without links would be NaN.
+        bias = graph.log_weight.to(query.dtype).masked_fill(~graph.mask, -math.inf)
+        bias = bias.unsqueeze(-3) if bias.dim() == 3 else bias
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2)
     # One head axis for all: (R, N) → (1, 1, R, N), (B, R, N) → (B, 1, R, N).
     mask = graph.mask.unsqueeze(-3)
     score = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)

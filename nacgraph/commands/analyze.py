@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +15,12 @@ import numpy as np
 from nacgraph.checkpoint import CheckpointError, write_atomically
 from nacgraph.commands.prune import read_summary, task_arguments
 from nacgraph.config import ConfigError, RunConfig
-from nacgraph.progress import clock
+from nacgraph.progress import Told
 from nacgraph.rundir import load_run
 
 if TYPE_CHECKING:
     from nacgraph.design import CircuitDesign
-    from nacgraph.model import NAC
-    from nacgraph.tasks import Task
+    from nacgraph.probing import Probe
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,39 +46,21 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("run", type=Path, help="a run folder")
-    parser.add_argument("--out", type=Path, help="folder for the results; RUN/analysis if not given")
+    parser.add_argument("--out", type=Path, help="folder of the results; RUN/analysis by default")
     parser.add_argument("--html", action="store_true", help="also one report.html, with pictures")
     parser.add_argument("--nulls", type=int, default=20, help="degree-preserving null graphs")
     parser.add_argument("--draws", type=int, default=5, help="graphs sampled from P")
     parser.add_argument("--seeds", type=int, default=10, help="searches for communities")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn")
-    parser.add_argument("--samples", type=int, default=256,
-                        help="validation samples read to see what modules attend to; 0: none")  # fmt: skip
-    parser.add_argument("--lesion-samples", type=int, default=128,
-                        help="those answered without each module in turn; 0: none")  # fmt: skip
+    parser.add_argument("--samples", type=int, default=128, help="validation samples on which "
+                        "it is seen what modules do; 0: none")  # fmt: skip
+    parser.add_argument("--lesion-samples", type=int, help="those answered without each module in "
+                        "turn; what about a minute allows if not given")  # fmt: skip
     parser.add_argument("--data", help="as of nacgraph evaluate")
     parser.add_argument("--cache-dir", help="where generated data is kept")
     parser.add_argument("--threads", type=int, default=0, help="0 leaves PyTorch's choice")
     parser.add_argument("--plugin", action="append", default=[], help="a Python file that is run")
     return parser
-
-
-class Told:
-    """Says on stderr what is being done, how far it is and how long it has taken."""
-
-    def __init__(self, every: float = 5.0) -> None:
-        self.began = self.last = time.monotonic()
-        self.what, self.every = "", every
-
-    def __call__(self, what: str, share: float) -> None:
-        now = time.monotonic()
-        if what == self.what and now - self.last < self.every and share < 1:
-            return
-        if what == self.what and share >= 1 and now - self.last < 1:
-            return
-        self.what, self.last = what, now
-        text = f"{clock(now - self.began):>7}    {what} {100 * share:.0f} %"
-        print(text, file=sys.stderr, flush=True)
 
 
 def analyze(arguments: argparse.Namespace) -> Path:
@@ -110,27 +90,36 @@ def analyze(arguments: argparse.Namespace) -> Path:
         design = model.generator()
         among, outward = design.links(model.circuit.kernel.bandwidth)
     link = among.double().fill_diagonal_(1.0).numpy()
-    seen = _seen(model, task, arguments, told)
-    stats = measure(link, config, arguments, told) | {
+    seen = None
+    if arguments.samples:
+        from nacgraph.probing import probe
+
+        seen = probe(
+            model, task, samples=arguments.samples, lesion_samples=arguments.lesion_samples,
+            seed=arguments.seed, progress=told,
+        )  # fmt: skip
+    readout_link = outward.double().numpy()
+    stats: dict[str, Any] = {
         "run": str(arguments.run),
+        "checkpoint": {"name": checkpoint.path.name, "step": checkpoint.state["step"]},
         "config": {k: v for k, v in asdict(config).items() if k not in ("out", "resume")},
         "summary": read_summary(arguments.run),
-        "checkpoint": {"name": checkpoint.path.name, "step": checkpoint.state["step"]},
-        "notes": notes,
+        **measure(link, config, arguments, told),
+        "modules": modules_table(link, seen),
+        "readouts": readouts_table(readout_link, seen),
+        "probe": None if seen is None else _probe_facts(seen),
+        "notes": [*notes, *_missing(seen)],
     }
-    stats["modules"] = _modules(link, stats, seen)
-    stats["readouts"] = _readouts(outward.double().numpy(), seen)
-    if seen is not None:
-        stats["code_link_correlation"] = seen.correlation
-    text = json.dumps(stats, indent=1, allow_nan=False, ensure_ascii=False, default=_plain)
+    for row, label in zip(stats["modules"], stats["communities"]["labels"], strict=True):
+        row["community"] = label
+    text = json.dumps(stats, indent=1, allow_nan=False, ensure_ascii=False)
     write_atomically(out / "stats.json", (text + "\n").encode())
-    _write_graphml(out / "circuit.graphml", design, model, stats)
+    write_graphml(out / "circuit.graphml", design, model.circuit.kernel.bandwidth, stats)
     if arguments.html:
         from nacgraph.commands.gallery import write_gallery
 
         told("drawing", 0.0)
-        write_gallery(out, arguments.run, config, stats, link, outward.double().numpy(), seen)
-        told("drawing", 1.0)
+        write_gallery(out, arguments.run, config, stats, link, readout_link, seen, told)
         print(f"report     {out / 'report.html'}", file=sys.stderr)
     print(f"results    {out}\nnext       nacgraph prune {arguments.run} --curve", file=sys.stderr)
     return out
@@ -143,15 +132,83 @@ def measure(
     told: Callable[[str, float], None],
 ) -> dict[str, Any]:
     """The statistics of the graph and its distance to every prior."""
-    from nacgraph.viz.statistics import circuit_statistics, prior_distances
+    from nacgraph.priors import PRIORS
+    from nacgraph.viz.statistics import circuit_statistics, prior_distances, undefined
 
     found = circuit_statistics(
         link, nulls=arguments.nulls, samples=arguments.draws, seeds=arguments.seeds,
         seed=arguments.seed, progress=told,
     )  # fmt: skip
     engine = config.nac_config()
+    if config.links_all():
+        none = undefined("the model links all modules, whatever their signatures")
+        parts = ("raw", "matched", "floor", "untrained")
+        names = [name for name in PRIORS.names() if not PRIORS.get(name).is_none]
+        return found | {"priors": {name: dict.fromkeys(parts, none) for name in names}}
     found["priors"] = prior_distances(
         link, engine.bandwidth, engine.signature_dim, kind=config.prior_loss, seed=arguments.seed,
         progress=told,
     )  # fmt: skip
     return found
+
+
+def modules_table(link: np.ndarray, seen: Probe | None) -> list[dict[str, Any]]:
+    """A row for each processor: its place in the graph, and what it does."""
+    from nacgraph.viz.statistics import core_numbers, local_clustering
+
+    linked = (link > 0.5) & ~np.eye(len(link), dtype=bool)
+    clustering, core = local_clustering(linked), core_numbers(linked)
+    does = [{} for _ in link] if seen is None else seen.modules()
+    return [
+        {
+            "module": module,
+            "degree": float(link[module].sum() - link[module, module]),
+            "degree_threshold": int(linked[module].sum()),
+            "clustering": None if linked[module].sum() < 2 else float(clustering[module]),
+            "core": int(core[module]),
+            **does[module],
+        }
+        for module in range(len(link))
+    ]
+
+
+def readouts_table(readout_link: np.ndarray, seen: Probe | None) -> list[dict[str, Any]]:
+    """A row for each read-out."""
+    if seen is not None:
+        return seen.readouts()
+    return [{"readout": k, "degree": float(row.sum())} for k, row in enumerate(readout_link)]
+
+
+def _probe_facts(seen: Probe) -> dict[str, Any]:
+    """What was measured on how many samples, and how codes go with links."""
+    names = ("split", "samples", "lesion_samples", "mode", "accuracy", "loss", "similarity_link")
+    return {name: getattr(seen, name) for name in names}
+
+
+def _missing(seen: Probe | None) -> list[str]:
+    if seen is None:
+        return ["what modules do was not measured (--samples 0)"]
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in seen.reasons.items():
+        by_reason.setdefault(reason, []).append(name)
+    return [f"not measured: {', '.join(names)} ({why})" for why, names in by_reason.items()]
+
+
+def write_graphml(
+    path: Path, design: CircuitDesign, bandwidth: float, stats: Mapping[str, Any]
+) -> None:
+    """Processors and read-outs with their rows as attributes, links with P > 0.5."""
+    import networkx as nx
+
+    graph = design.to_networkx(bandwidth)
+    processors = design.num_processors
+    rows = [*stats["modules"], *stats["readouts"]]
+    for node, row in enumerate(rows):
+        # `role` says what a module reads, in the report too; what it is goes by another name.
+        graph.nodes[node]["kind"] = graph.nodes[node].pop("role")
+        plain = {k: v for k, v in row.items() if isinstance(v, (bool, int, float, str))}
+        if node < processors and row.get("top_tokens"):
+            plain["top_tokens"] = " ".join(name for name, _ in row["top_tokens"])
+        graph.nodes[node].update(plain)
+    text = "\n".join(nx.generate_graphml(graph)) + "\n"
+    write_atomically(path, text.encode())

@@ -12,7 +12,7 @@ from typing import Any
 
 from nacgraph.checkpoint import CheckpointError
 from nacgraph.config import ConfigError
-from nacgraph.progress import percent
+from nacgraph.progress import Told, percent
 from nacgraph.pruning import ORDERS, kept_count, prune, ranking
 from nacgraph.rundir import RunFolder, build_target, load_run
 
@@ -50,8 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of a random order")
     parser.add_argument("--out", type=Path, help="new folder; RUN-keepPERCENT-ORDER, for a curve "
                         "RUN/pruning, if not given")  # fmt: skip
-    parser.add_argument("--lesion-samples", type=int, default=128,
-                        help="validation samples by which contributions are measured")  # fmt: skip
+    parser.add_argument("--lesion-samples", type=int, help="validation samples on which each "
+                        "module is removed to measure contributions, beside gradients on 128; as "
+                        "many as about a minute allows if not given")  # fmt: skip
     curve = parser.add_argument_group("for --curve")
     curve.add_argument("--keeps", default=",".join(f"{k:g}" for k in KEEPS),
                        help="shares, with commas (default %(default)s)")  # fmt: skip
@@ -173,10 +174,14 @@ def order_of(order: str, model: Any, task: Any, arguments: Any, seed: int) -> An
         link = model.generator().links(model.circuit.kernel.bandwidth)[0]
     cost = None
     if order == "contribution":
-        from nacgraph.probing import lesions
+        from nacgraph.probing import affordable, measured_contributions
 
-        print("measuring  what removing each module costs", file=sys.stderr, flush=True)
-        cost = torch.from_numpy(lesions(model, task, samples=arguments.lesion_samples).loss_gained)
+        first = next(iter(task.eval_batches("val", limit=1)))
+        count = arguments.lesion_samples
+        if count is None:
+            count = affordable(model, first.mask.shape[1])
+        mean, _ = measured_contributions(model, task, lesion_samples=count, progress=Told())
+        cost = torch.from_numpy(mean)
     return ranking(order, link, contribution=cost, seed=seed)
 
 
