@@ -213,6 +213,8 @@ def test_auto_chooses_by_device_size_and_density(generator: torch.Generator) -> 
     assert [choose(graph(300, density)) for density in (0.002, 0.9)] == ["fused", "fused"]
     assert [choose(graph(100, density)) for density in (0.4, 0.9)] == ["fused", "dense"]
     assert choose(graph(40, 0.1)) == "dense"
+    with torch.no_grad():  # nothing is kept for a backward pass
+        assert [choose(graph(300, density)) for density in (0.2, 0.9)] == ["fused", "dense"]
     # No compiled rows there, and nothing was measured there: see the README.
     assert [choose(graph(300, d), "cuda") for d in (0.002, 0.9)] == ["scatter", "dense"]
     assert choose(SignatureKernel(float("inf"))(torch.ones(3, 2))) == "dense"

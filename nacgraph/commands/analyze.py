@@ -18,6 +18,8 @@ from nacgraph.config import ConfigError, RunConfig
 from nacgraph.progress import Told
 from nacgraph.rundir import load_run
 
+APART = 128  # modules from which statistics are worth a process of their own
+
 if TYPE_CHECKING:
     from nacgraph.design import CircuitDesign
     from nacgraph.probing import Probe
@@ -90,6 +92,7 @@ def analyze(arguments: argparse.Namespace) -> Path:
         design = model.generator()
         among, outward = design.links(model.circuit.kernel.bandwidth)
     link = among.double().fill_diagonal_(1.0).numpy()
+    counted = _begin(link, config, arguments, told)
     seen = None
     if arguments.samples:
         from nacgraph.probing import probe
@@ -104,14 +107,15 @@ def analyze(arguments: argparse.Namespace) -> Path:
         "checkpoint": {"name": checkpoint.path.name, "step": checkpoint.state["step"]},
         "config": {k: v for k, v in asdict(config).items() if k not in ("out", "resume")},
         "summary": read_summary(arguments.run),
-        **measure(link, config, arguments, told),
+        **counted(),
         "modules": modules_table(link, seen),
         "readouts": readouts_table(readout_link, seen),
         "probe": None if seen is None else _probe_facts(seen),
         "notes": [*notes, *_missing(seen)],
     }
-    for row, label in zip(stats["modules"], stats["communities"]["labels"], strict=True):
-        row["community"] = label
+    labels = stats["communities"]["labels"]
+    for k, row in enumerate(stats["modules"]):
+        row["community"] = None if labels is None else labels[k]
     text = json.dumps(stats, indent=1, allow_nan=False, ensure_ascii=False)
     write_atomically(out / "stats.json", (text + "\n").encode())
     write_graphml(out / "circuit.graphml", design, model.circuit.kernel.bandwidth, stats)
@@ -125,6 +129,44 @@ def analyze(arguments: argparse.Namespace) -> Path:
     return out
 
 
+def _begin(
+    link: np.ndarray, config: RunConfig, arguments: argparse.Namespace, told: Told
+) -> Callable[[], dict[str, Any]]:
+    """Begin :func:`measure`; calling what comes back waits for its result.
+
+    A large circuit's statistics are counted in a process of their own, while this one runs the
+    model: both take about as long, and neither fills two cores. The numbers are the same.
+    """
+    import torch
+
+    if len(link) < APART or torch.get_num_threads() < 2 or not arguments.samples:
+        return lambda: measure(link, config, arguments, told)
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
+    # Not forked: the threads of PyTorch do not survive that.
+    pool = ProcessPoolExecutor(1, get_context("spawn"))
+    waiting = pool.submit(_apart, link, config, arguments)
+    pool.shutdown(wait=False)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads - 1)  # threads that have to wait for a core cost far more
+
+    def counted() -> dict[str, Any]:
+        found = waiting.result()
+        torch.set_num_threads(threads)
+        return found
+
+    return counted
+
+
+def _apart(link: np.ndarray, config: RunConfig, arguments: argparse.Namespace) -> dict[str, Any]:
+    from nacgraph.registry import load_plugin
+
+    for path in arguments.plugin:
+        load_plugin(path)
+    return measure(link, config, arguments, Told())
+
+
 def measure(
     link: np.ndarray,
     config: RunConfig,
@@ -132,7 +174,24 @@ def measure(
     told: Callable[[str, float], None],
 ) -> dict[str, Any]:
     """The statistics of the graph and its distance to every prior."""
-    from nacgraph.priors import PRIORS
+    import torch
+
+    # One thread, so that sums do not depend on how many there are.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _measure(link, config, arguments, told)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _measure(
+    link: np.ndarray,
+    config: RunConfig,
+    arguments: argparse.Namespace,
+    told: Callable[[str, float], None],
+) -> dict[str, Any]:
+    from nacgraph.priors import PRIORS, get_prior
     from nacgraph.viz.statistics import circuit_statistics, prior_distances, undefined
 
     found = circuit_statistics(
@@ -145,9 +204,11 @@ def measure(
         parts = ("raw", "matched", "floor", "untrained")
         names = [name for name in PRIORS.names() if not PRIORS.get(name).is_none]
         return found | {"priors": {name: dict.fromkeys(parts, none) for name in names}}
+    priors = {name: get_prior(name) for name in PRIORS.names()}
+    priors[config.prior] = get_prior(config.prior, **config.prior_set)
     found["priors"] = prior_distances(
         link, engine.bandwidth, engine.signature_dim, kind=config.prior_loss, seed=arguments.seed,
-        progress=told,
+        priors=priors, progress=told,
     )  # fmt: skip
     return found
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from nacgraph.checkpoint import write_atomically
 from nacgraph.config import RunConfig
 from nacgraph.progress import percent
 from nacgraph.rundir import build_target
@@ -203,7 +204,7 @@ def write_gallery(
     told: Told,
 ) -> None:
     """Draw all pictures into ``out/figures`` and write ``out/report.html``."""
-    from nacgraph.viz import save, to_svg
+    from nacgraph.viz import INK, save, to_svg
     from nacgraph.viz.report import Picture, write_report
 
     gallery = Gallery(run, config, stats, link, readout_link, seen)
@@ -218,9 +219,12 @@ def write_gallery(
         except ValueError as error:  # a circuit too small, a file damaged: said, not fatal
             notes.append(f"not drawn: {title} ({error})")
             continue
-        for suffix in ("svg", "png"):
-            save(figure, folder / f"{name}.{suffix}")
-        pictures.append(Picture(name, title, caption, to_svg(figure, f"fig-{name}", title)))
+        save(figure, folder / f"{name}.png")
+        text = to_svg(figure, f"fig-{name}", title)
+        # Outside a page there is no colour of text to take.
+        alone = text.replace("currentColor", INK)
+        write_atomically(folder / f"{name}.svg", alone.encode())
+        pictures.append(Picture(name, title, caption, text))
     try:
         gallery.animate(folder / "forming.gif")
     except ValueError as error:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from nacgraph.links import link_probabilities
-from nacgraph.priors import PRIORS, get_prior, match, matched_loss, reachable_floor
+from nacgraph.priors import PRIORS, GraphPrior, get_prior, match, matched_loss, reachable_floor
 from nacgraph.viz.statistics.values import Counter, Progress, Statistic, defined, spread, undefined
 
 # Steps of L-BFGS for the floor: all of them while that is cheap. At 1024 modules 50 steps take 6 s
@@ -26,9 +28,10 @@ def prior_distances(
     kind: str = "mse",
     seed: int = 0,
     untrained: int = 4,
+    priors: Mapping[str, GraphPrior] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, dict[str, Statistic]]:
-    """The prior loss of a circuit against every registered prior, with its own parameters.
+    """The prior loss of a circuit against priors.
 
     Args:
         probability: Link probabilities P, (U, U).
@@ -40,7 +43,7 @@ def prior_distances(
         progress: Called with what was done and the fraction of all.
 
     Returns:
-        For every prior but "none": ``raw``, the loss with modules as they are numbered;
+        For every prior that asks for any: ``raw``, the loss with modules as they are numbered;
         ``matched``, after matching; ``floor``, the least that signatures were found to reach
         (an upper bound, after ``steps`` steps); ``untrained``, the matched loss of circuits with
         random signatures, mean and ``sd``. Undefined below two modules, or where a prior does
@@ -53,18 +56,20 @@ def prior_distances(
     if link.dim() != 2 or link.shape[0] != link.shape[1]:
         raise ValueError(f"probability: wanted a square matrix, got shape {tuple(link.shape)}")
     n = len(link)
-    names = [name for name in PRIORS.names() if not PRIORS.get(name).is_none]
+    if priors is None:
+        priors = {name: get_prior(name) for name in PRIORS.names()}
+    chosen = {name: prior for name, prior in priors.items() if not prior.is_none}
     if n > LARGE:
         untrained = min(untrained, FEWER_CIRCUITS)
     # The same untrained circuits for every prior: their differences are then the priors' own.
     strangers = [_untrained(n, signature_dim, bandwidth, seed, k) for k in range(untrained)]
-    counter = Counter(progress, len(names) * (3 + untrained))
+    counter = Counter(progress, len(chosen) * (3 + untrained))
     result = {}
-    for name in names:
+    for name, prior in chosen.items():
         try:
             if n < 2:
                 raise ValueError(f"a circuit of {n} modules has no pairs")
-            target = get_prior(name).edge_probabilities(n).double()
+            target = prior.edge_probabilities(n).double()
         except ValueError as error:
             result[name] = {part: undefined(str(error)) for part in PARTS}
             counter.step(f"prior {name}", 3 + untrained)
