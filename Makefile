@@ -41,11 +41,14 @@ setup: $(READY)
 train: setup
 	$(PY) -m nacgraph.train --task listops --prior ring_of_cliques --preset tiny $(ARGS)
 
+# One thread a process, as many processes as there are cores; a file's tests stay together.
+TESTS := OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile
+
 test: setup
-	$(PY) -m pytest $(ARGS)
+	$(TESTS) $(ARGS)
 
 test-all: setup
-	$(PY) -m pytest -m "" $(ARGS)
+	$(TESTS) -m "" $(ARGS)
 
 bench: setup
 	$(PY) benchmarks/bench.py $(ARGS)

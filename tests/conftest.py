@@ -16,7 +16,8 @@ settings.register_profile("local", deadline=None)  # the first call of an operat
 settings.register_profile("ci", deadline=None, derandomize=True, database=None)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
-torch.set_num_threads(min(2, os.cpu_count() or 1))  # more do not help tensors of this size
+# More do not help tensors of this size; beside other processes (pytest -n) each gets one.
+torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, os.cpu_count() or 1))
 
 
 # Tensors computed by an independent implementation; they are not ours to ship. Wherever they are

@@ -152,10 +152,11 @@ def _reading(
 
 
 def _harm(modules: Sequence[Mapping[str, Any]]) -> tuple[NDArray[np.float64], str]:
-    lost = 100 * column(modules, "accuracy_lost")
-    if np.isfinite(lost).any():
+    lost, gained = 100 * column(modules, "accuracy_lost"), column(modules, "loss_gained")
+    # No answer changed: the loss, which is finer, may still tell modules apart.
+    if np.nan_to_num(lost).any() or not np.isfinite(gained).any():
         return lost, "accuracy lost without it (points)"
-    return column(modules, "loss_gained"), "loss gained without it"
+    return gained, "loss gained without it"
 
 
 def _loss(

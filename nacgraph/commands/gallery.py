@@ -264,30 +264,30 @@ def report_data(gallery: Gallery, pictures: list[Any], notes: list[str]) -> Repo
 def facts(config: RunConfig, stats: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The key lines at the top of the report."""
     summary = stats["summary"]
-    found = [("run", stats["run"])]
+    found = [("Run", stats["run"])]
     if summary.get("test_accuracy") is not None:
         text = percent(summary["test_accuracy"])
         if summary.get("ci95"):
             low, high = map(percent, summary["ci95"])
             text += f" of {summary['test_n']} (95 %: {low} to {high})"
-        found.append(("test accuracy", text))
+        found.append(("Test accuracy", text))
     elif summary.get("val_accuracy") is not None:
-        found.append(("validation accuracy", percent(summary["val_accuracy"])))
-    for key, name in (("majority_accuracy", "majority class"),
-                      ("root_operator_accuracy", "root operator")):  # fmt: skip
+        found.append(("Validation accuracy", percent(summary["val_accuracy"])))
+    for key, name in (("majority_accuracy", "Majority class"),
+                      ("root_operator_accuracy", "Root operator")):  # fmt: skip
         if summary.get(key) is not None:
             found.append((name, percent(summary[key])))
-    found.append(("modules", f"{config.modules} processors, {config.readouts} read-outs, "
+    found.append(("Modules", f"{config.modules} processors, {config.readouts} read-outs, "
                   f"{config.rounds} rounds, width {config.width}"))  # fmt: skip
     if summary.get("parameters"):
-        found.append(("parameters", f"{summary['parameters']:,}"))
+        found.append(("Parameters", f"{summary['parameters']:,}"))
     if pruned := summary.get("pruned"):
-        found.append(("pruned", f"from {pruned['modules_before']} modules by {pruned['order']}"))
+        found.append(("Pruned", f"from {pruned['modules_before']} modules by {pruned['order']}"))
     if summary.get("prior_loss") is not None:
         text = f"{summary['prior_loss']:.4f}"
         if summary.get("prior_floor") is not None:
             text += f" (reachable floor {summary['prior_floor']:.4f})"
-        found.append((f"distance to {config.prior}", text))
+        found.append((f"Distance to {config.prior}", text))
     if summary.get("data"):
-        found.append(("data", summary["data"]))
-    return [*found, ("weights", f"step {stats['checkpoint']['step']}, seed {config.seed}")]
+        found.append(("Data", summary["data"]))
+    return [*found, ("Weights", f"step {stats['checkpoint']['step']}, seed {config.seed}")]
