@@ -61,7 +61,7 @@ def degree_tail(degrees: np.ndarray, *, bootstrap: int = 200, seed: int = 0) -> 
         raise ValueError("degrees: wanted whole numbers of at least 0, got others")
     x = np.sort(given[given > 0])
     if len(np.unique(x)) < 2:
-        reason = f"{len(np.unique(x))} different degrees above 0 show no tail"
+        reason = f"{len(np.unique(x))} distinct degree(s) above 0: no tail to speak of"
         names = ("alpha", "xmin", "tail", "ks", "goodness")
         none = {name: undefined(reason) for name in names}
         return {**none, "alternatives": {}, "verdict": f"No answer: {reason}."}
