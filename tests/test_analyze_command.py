@@ -151,3 +151,21 @@ def test_clear_errors(
     (copy / "frames" / "step_00000003.npz").write_bytes(b"no frame")
     assert main([str(copy), "--html", *QUICK]) == 0  # pictures that cannot be made are named
     assert "not drawn: Training" in (copy / "analysis" / "report.html").read_text("utf-8")
+
+
+def test_the_page_on_circuits_shows_code_that_runs(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "circuits.md").read_text("utf-8")
+    first, second = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "RUN").symlink_to(runs / "nac", target_is_directory=True)
+    names: dict[str, Any] = {}
+    exec(compile(first, "circuits.md", "exec"), names)
+    assert set(names["stats"]["views"]) == {"probability", "threshold", "sampled"}
+    assert (tmp_path / "circuit.png").stat().st_size > 1000
+    exec(compile(second, "circuits.md", "exec"), names)
+    assert names["data"].num_nodes == names["graph"].number_of_nodes() == 6 + 2
+    assert sorted(p.name for p in (tmp_path / "folder").iterdir()) == [
+        "config.json", "model.safetensors"
+    ]  # fmt: skip
