@@ -39,6 +39,7 @@ class Variant:
     """One circuit of the curve: a model, an order of dropping, a size."""
 
     model: str
+    weights: str
     order: str
     keep: float
     seed: int
@@ -47,14 +48,15 @@ class Variant:
     @property
     def key(self) -> str:
         """What it is known by in ``curve.json``."""
-        return f"{self.model}/{self.order}/{self.seed}/{len(self.kept)}"
+        return f"{self.weights}/{self.order}/{self.seed}/{len(self.kept)}"
 
 
 @dataclass(frozen=True)
 class Source:
-    """A run whose modules are dropped."""
+    """A run whose modules are dropped; ``weights`` is the digest of its checkpoint."""
 
     name: str
+    weights: str
     model: NAC
     task: Task
     precision: str
@@ -118,10 +120,11 @@ def _numbers(text: str) -> list[float]:
 
 
 def _source(run: Path, arguments: argparse.Namespace) -> Source:
-    model, task, config, _, notes = load_run(run, **task_arguments(arguments))
+    model, task, config, checkpoint, notes = load_run(run, **task_arguments(arguments))
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    return Source(config.model, model, task, config.precision)
+    weights = str(checkpoint.state["sha256"])[:16]
+    return Source(config.model, weights, model, task, config.precision)
 
 
 def _variants(
@@ -133,7 +136,7 @@ def _variants(
             ranked = order_of(order, source.model, source.task, arguments, seed)
             for keep in keeps:
                 kept = ranked[: kept_count(len(ranked), keep)].sort().values
-                found.append(Variant(source.name, order, keep, seed, kept))
+                found.append(Variant(source.name, source.weights, order, keep, seed, kept))
     return found
 
 
@@ -142,9 +145,8 @@ def _scored(
 ) -> dict[str, dict[str, Any]]:
     """Accuracy by key. The same set of modules is scored once, whichever orders lead to it."""
     record = out / "curve.json"
-    settings = {"run": str(arguments.run), "baseline": str(arguments.baseline or ""),
-                "split": arguments.split, "samples": arguments.samples, "data": arguments.data,
-                "lesion_samples": arguments.lesion_samples}  # fmt: skip
+    names = "split", "samples", "data", "lesion_samples"
+    settings = {name: getattr(arguments, name) for name in names}
     rows = _kept_rows(record, settings)
     known = {_modules(v): rows[v.key] for v in variants if v.key in rows}
     todo = [v for v in variants if v.key not in rows]
