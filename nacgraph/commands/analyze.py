@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nacgraph.checkpoint import CheckpointError, write_atomically
+from nacgraph.checkpoint import write_atomically
+from nacgraph.commands.answer import answer
 from nacgraph.commands.prune import read_summary, task_arguments
-from nacgraph.config import ConfigError, RunConfig
+from nacgraph.config import RunConfig
 from nacgraph.progress import Told
 from nacgraph.rundir import load_run
 
@@ -28,16 +29,7 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Analyze; returns the exit code."""
     arguments = _parser().parse_args(argv)
-    try:
-        out = analyze(arguments)
-    except ConfigError as error:
-        print("\n".join(f"error: {text}" for text in error.problems), file=sys.stderr)
-        return 2
-    except (CheckpointError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(out / "stats.json")
-    return 0
+    return answer(lambda: str(analyze(arguments) / "stats.json"))
 
 
 def _parser() -> argparse.ArgumentParser:

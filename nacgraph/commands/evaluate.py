@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nacgraph.checkpoint import CheckpointError, write_atomically
-from nacgraph.config import ConfigError
+from nacgraph.checkpoint import write_atomically
+from nacgraph.commands.answer import answer
 from nacgraph.progress import percent
 from nacgraph.rundir import load_run
 from nacgraph.scoring import score
@@ -34,16 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=0, help="0 leaves PyTorch's choice")
     parser.add_argument("--plugin", action="append", default=[], help="a Python file that is run")
     arguments = parser.parse_args(argv)
-    try:
-        result = evaluate(arguments)
-    except ConfigError as error:
-        print("\n".join(f"error: {text}" for text in error.problems), file=sys.stderr)
-        return 2
-    except (CheckpointError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(result, indent=1))
-    return 0
+    return answer(lambda: evaluate(arguments))
 
 
 class Told:

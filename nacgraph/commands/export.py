@@ -13,8 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from nacgraph.checkpoint import CheckpointError
-from nacgraph.config import ConfigError
+from nacgraph.commands.answer import answer
 from nacgraph.rundir import load_run
 
 if TYPE_CHECKING:
@@ -31,16 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     from nacgraph.portable import ExportError  # after --help, which is not to wait for it
 
-    try:
-        result = export(arguments)
-    except ConfigError as error:
-        print("\n".join(f"error: {text}" for text in error.problems), file=sys.stderr)
-        return 2
-    except (CheckpointError, ExportError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(result, indent=1))
-    return 0
+    return answer(lambda: export(arguments), ExportError)
 
 
 def _parser() -> argparse.ArgumentParser:

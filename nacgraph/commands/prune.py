@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nacgraph.checkpoint import CheckpointError
+from nacgraph.commands.answer import answer
 from nacgraph.config import ConfigError
 from nacgraph.progress import Told, percent
 from nacgraph.pruning import ORDERS, kept_count, prune, ranking
@@ -22,16 +22,7 @@ KEEPS = (1.0, 0.8, 0.65, 0.5, 0.35, 0.2, 0.125)
 def main(argv: Sequence[str] | None = None) -> int:
     """Prune; returns the exit code."""
     arguments = _parser().parse_args(argv)
-    try:
-        result = run(arguments)
-    except ConfigError as error:
-        print("\n".join(f"error: {text}" for text in error.problems), file=sys.stderr)
-        return 2
-    except (CheckpointError, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(json.dumps(result, indent=1))
-    return 0
+    return answer(lambda: run(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
