@@ -17,12 +17,13 @@ def answer(work: Callable[[], Any], *expected: type[Exception]) -> int:
     Errors that say what is wrong are told in their own words, ``expected`` ones among them; others
     are faults of the program, and pass.
     """
+    known: tuple[type[Exception], ...] = (CheckpointError, ValueError, OSError, *expected)
     try:
         result = work()
     except ConfigError as error:
         print("\n".join(f"error: {text}" for text in error.problems), file=sys.stderr)
         return 2
-    except (CheckpointError, ValueError, OSError, *expected) as error:
+    except known as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(result if isinstance(result, str) else json.dumps(result, indent=1))
