@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nacgraph.design import CircuitDesign
-from nacgraph.generators import InitialState
+from nacgraph.generators import InitialState, check_counts
 from nacgraph.initialise import linear
 
 
@@ -61,9 +61,7 @@ class ConditionalGenerator(nn.Module):
         factor: int = 2,
     ) -> None:
         super().__init__()
-        for name, value in (("processors", processors), ("readouts", readouts)):
-            if value < 1:
-                raise ValueError(f"{name}: wanted at least 1, got {value}")
+        check_counts(processors, readouts)
         if heads < 1 or width % heads:
             raise ValueError(f"heads: wanted a divisor of width {width}, got {heads}")
         self.queries = nn.Parameter(

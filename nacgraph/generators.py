@@ -12,6 +12,13 @@ from nacgraph.design import CircuitDesign
 from nacgraph.initialise import linear
 
 
+def check_counts(processors: int, readouts: int) -> None:
+    """Raise ValueError unless there is at least one of each."""
+    for name, value in (("processors", processors), ("readouts", readouts)):
+        if value < 1:
+            raise ValueError(f"{name}: wanted at least 1, got {value}")
+
+
 class InitialState(nn.Module):
     """θ⁰, a two-layer MLP of the code: (*, K) → (*, D)."""
 
@@ -54,9 +61,7 @@ class UnconditionalGenerator(nn.Module):
         frozen: bool = False,
     ) -> None:
         super().__init__()
-        for name, value in (("processors", processors), ("readouts", readouts)):
-            if value < 1:
-                raise ValueError(f"{name}: wanted at least 1, got {value}")
+        check_counts(processors, readouts)
         if signatures is not None and tuple(signatures.shape) != (processors, signature_dim):
             raise ValueError(
                 f"signatures: wanted shape {(processors, signature_dim)}, "

@@ -87,11 +87,7 @@ def prune(model: NAC, kept: Sequence[int] | Tensor) -> NAC:
         raise ValueError(f"kept: wanted different modules, at least one, got {chosen.tolist()}")
     if unique[0] < 0 or unique[-1] >= modules:
         raise ValueError(f"kept: wanted modules 0 to {modules - 1}, got {unique.tolist()}")
-    smaller = copy.copy(model)  # shares tokenizer and circuit until they too are copied
-    smaller._modules = {
-        "tokenizer": copy.deepcopy(model.tokenizer),
-        "generator": model.generator.select(unique),
-        "circuit": copy.deepcopy(model.circuit),
-    }
+    smaller = copy.deepcopy(model)
+    smaller.generator = model.generator.select(unique)
     smaller.config = replace(model.config, modules=len(unique), signature_start="random")
     return smaller

@@ -78,6 +78,7 @@ def test_modules_are_gone_and_the_original_is_untouched() -> None:
     assert sum(p.numel() for p in model.parameters()) - sum(
         p.numel() for p in small.parameters()
     ) == 4 * (model.config.signature_dim + model.config.code_dim)
+    small.register_forward_hook(lambda *_: pytest.fail("a hook of the copy ran on the original"))
     with torch.no_grad():
         for p in small.parameters():
             p.zero_()

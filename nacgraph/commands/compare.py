@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from nacgraph.checkpoint import write_atomically
-from nacgraph.config import ConfigError, RunConfig
+from nacgraph.commands.answer import answer
+from nacgraph.config import RunConfig
 from nacgraph.progress import percent
 from nacgraph.rundir import read_config
 
@@ -37,17 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--nulls", type=int, default=10, help="random circuits to compare with")
     parser.add_argument("--picture", type=Path, help="both graphs in matched order, a .png or .svg")
     arguments = parser.parse_args(argv)
-    try:
+
+    def work() -> dict[str, Any]:
         result = compare(arguments)
-    except ConfigError as error:
-        print("\n".join(f"error: {text}" for text in error.problems), file=sys.stderr)
-        return 2
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print("\n".join(lines(result)), file=sys.stderr)
-    print(json.dumps(result, indent=1, allow_nan=False))
-    return 0
+        print("\n".join(lines(result)), file=sys.stderr)
+        return result
+
+    return answer(work)
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
