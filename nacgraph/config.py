@@ -44,6 +44,9 @@ class RunConfig:
     prior: str = option("ring_of_cliques", "graph prior; see `nacgraph prior list`")
     model: str = option("nac", "named model: nac, perceiver_io or one between")
     preset: Literal["tiny", "small", "lra"] = option("tiny", "size of model, data and run")
+    task_set: dict[str, Any] = field(
+        default_factory=dict, metadata={"help": "parameters of the task, KEY=VALUE …"}
+    )
     data: str | None = option(None, "real data files; the task's own data if not given")
     cache_dir: str | None = option(None, "where generated data is kept; a user cache folder")
     seed: int = option(0, "decides weights, batches and edge noise", low=0)
@@ -89,6 +92,9 @@ class RunConfig:
     modulation: bool | None = option(None, "let codes modulate the layers?")
     wiring: Literal["learned", "frozen", "complete"] | None = option(None, "what links modules")
     signature_start: Literal["random", "prior"] | None = option(None, "where signatures start")
+    condition: Literal["auto", "none", "task", "inputs"] = option(
+        "auto", "what makes each sample's circuit: nothing, the task's condition, its own tokens"
+    )
 
     batch_size: int = option(32, "samples a step, over all devices together", low=1)
     steps: int = option(600, "optimizer steps", low=1)
@@ -97,6 +103,7 @@ class RunConfig:
     warmup: int = option(50, "steps of linear warm-up; then a cosine down to 1 %", low=0)
     weight_decay: float = option(0.05, "decay of matrices; vectors and descriptors: 0", low=0)
     clip: float = option(1.0, "largest gradient norm; 0: no clipping", low=0)
+    ema: float = option(0.0, "decay of a running mean of the weights, which is kept; 0: none", low=0)
     validate_every: int = option(100, "steps between validations", low=1)
     validate_samples: int = option(0, "samples a validation; 0: all", low=0)
     checkpoint_every: int = option(100, "steps between checkpoints", low=1)
@@ -128,6 +135,8 @@ class RunConfig:
             found.append(
                 f"max_length: wanted >= min_length {self.min_length}, got {self.max_length}"
             )
+        if not self.ema < 1:
+            found.append(f"ema: wanted less than 1, got {self.ema}")
         world = self.devices * self.nodes
         if world > 1 and self.batch_size % world:
             found.append(
@@ -140,15 +149,19 @@ class RunConfig:
             )
         return found
 
-    def length_at(self, step: int) -> int:
-        """The longest sequence that the curriculum allows at ``step``."""
-        return next((n for n, until in self.curriculum if step < until), self.max_length - 1)
-
     def links_all(self) -> bool:
         """Whether the circuit is the complete graph, as Perceiver IO's is."""
         from nacgraph.presets import model_fields
 
         return (self.wiring or model_fields(self.model).get("wiring")) == "complete"
+
+    def conditioned_on(self) -> str:
+        """``condition`` with "auto" decided: by the task, where that has something to offer."""
+        if self.condition != "auto":
+            return self.condition
+        from nacgraph.tasks import get_task
+
+        return "task" if get_task(self.task).conditions else "none"
 
     def nac_config(self) -> NACConfig:
         """The engine's configuration: this run's sizes over what the model's name says."""
@@ -157,6 +170,7 @@ class RunConfig:
 
         known = {f.name for f in fields(NACConfig)}
         ours = {ENGINE_NAME.get(k, k): v for k, v in asdict(self).items() if v is not None}
+        ours["condition"] = self.conditioned_on()
         return NACConfig(**{**model_fields(self.model), **{k: ours[k] for k in ours if k in known}})
 
 

@@ -119,7 +119,7 @@ def logits_of(model: NAC, mode: str, inputs: Tensor, mask: Tensor) -> Tensor:
     """What the model itself answers when it evaluates in this mode, (B, C)."""
     nothing = torch.zeros(len(mask), dtype=torch.long)
     tokens, mask = model.tokenizer(Batch(inputs, mask, nothing, nothing))
-    return model.circuit(tokens, model.generator(tokens, mask), mask, mode=mode).logits
+    return model.circuit(tokens, model.design(), mask, mode=mode).logits
 
 
 @torch.no_grad()

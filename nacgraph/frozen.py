@@ -44,7 +44,7 @@ def freeze(model: NAC, mode: str = "expected") -> FrozenCircuit:
             "generator: wanted one design for all samples (UnconditionalGenerator), got "
             f"{type(model.generator).__name__}, whose design is made from each sample"
         )
-    design = model.generator()
+    design = model.design()
     if design.conditional:
         raise ValueError("design: wanted one shared by all samples, got a conditional one")
     return FrozenCircuit(model, design, mode)

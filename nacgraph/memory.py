@@ -8,11 +8,9 @@ smaller ones give it by a straight line.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,7 +21,6 @@ from nacgraph.config import RunConfig
 from nacgraph.machine import Live, heap_fragments, peak_of, trimmed
 from nacgraph.priors import MatchedLoss, get_prior, matched_loss, prior_signatures, reachable_floor
 from nacgraph.rundir import build_model, build_task
-from nacgraph.tasks import Batch
 
 LENGTH, MODULES = 2048, 1024  # no longer and no more are tried; beyond, memory is extrapolated
 # Numbers in the states and tokens of a trial: as many as take about a second, since small tensors
@@ -88,9 +85,9 @@ def estimate(config: RunConfig, prepared: bool = False) -> Estimate:
     training, validation = trials.peak(learn=True), trials.peak(learn=False)
     matching, floor = _prior(config)
     weights, links, modules, notes = trials.weights, trials.links, trials.modules, trials.notes
+    data = 0 if prepared else trials.task.data_bytes()
     del trials
     process = trimmed() - (weights + matching // 2 if prepared else 0)
-    data = 0 if prepared else _data(config)
     held = {"process": process, "data": data, "weights": 4 * weights, "prior": matching}
     phases = {"training": {**held, **training.parts()}}
     # The heap is not given back after a step: what follows finds room in it, or adds to it.
@@ -126,15 +123,15 @@ class _Trials:
         self.config = config
         self.batch = max(1, config.batch_size // (config.devices * config.nodes))
         self.modules = min(config.modules, MODULES)
-        numbers = (min(config.max_length, LENGTH) + self.modules) * config.width
-        self.samples = min(self.batch, max(3, TRIAL // numbers))
         self.links: dict[str, Links] = {}
         self.notes: list[str] = []
         self.task = build_task(config)
         whole = self._build(config.modules)
         self.weights = sum(p.numel() * p.element_size() for p in whole.parameters())
-        self.longest = int(getattr(whole.tokenizer, "max_length", config.max_length - 1))
+        self.longest = _tokens(whole.tokenizer, self.task)
         self.length = min(self.longest, LENGTH)
+        numbers = (self.length + self.modules) * config.width
+        self.samples = min(self.batch, max(3, TRIAL // numbers))
         if self.length < self.longest:
             self.notes.append(f"measured with {self.length} tokens, not {self.longest}")
         if self.modules < config.modules:
@@ -185,7 +182,7 @@ class _Trials:
     ) -> list[int]:
         """Sizes of the tensors alive when most is, in a step on so many samples."""
         config = self.config
-        samples = _samples(self.task, batch, length, torch.Generator().manual_seed(0))
+        samples = self.task.made_up(batch, length, torch.Generator().manual_seed(0))
         generator = torch.Generator().manual_seed(0)  # the same graph in every trial of a size
         live = Live(list(model.parameters()))
         with live, torch.set_grad_enabled(learn):
@@ -233,11 +230,13 @@ class _Trials:
         return model
 
 
-def _samples(task: Any, batch: int, length: int, generator: torch.Generator) -> Batch:
-    """Made-up samples, all of the greatest length."""
-    ids = torch.randint(1, getattr(task, "vocabulary", 2), (batch, length), generator=generator)
-    mask = torch.ones(batch, length, dtype=torch.bool)
-    return Batch(ids, mask, torch.zeros(batch, dtype=torch.long), torch.arange(batch))
+def _tokens(tokenizer: Any, task: Any) -> int:
+    """The most tokens that a sample can have."""
+    if (limit := getattr(tokenizer, "max_length", None)) is not None:
+        return int(limit)
+    with torch.no_grad():
+        sample = task.made_up(1, 1, torch.Generator().manual_seed(0))
+        return int(tokenizer(sample)[1].shape[1])
 
 
 def _unmatched(link: Tensor, kind: str) -> Tensor:
@@ -284,16 +283,3 @@ def _polynomial(x: Sequence[float], y: Sequence[float], at: float) -> float:
                 term *= (at - other) / (here - other)
         total += term
     return max(total, *points.values())
-
-
-def _data(config: RunConfig) -> int:
-    """Bytes of the splits and of the curriculum's stages, one a symbol, 16 more a sequence."""
-    if config.data is not None:
-        path = Path(config.data)
-        files = path.glob("*") if path.is_dir() else [path]
-        return sum(file.stat().st_size for file in files if file.is_file()) // 2
-    rows = config.train_size + config.val_size + config.test_size
-    total = rows * ((config.min_length + config.max_length) // 2 + 16)
-    limits = [0, *(limit for limit, _ in config.curriculum)]
-    stages = itertools.pairwise(limits)
-    return total + sum(20_000 * ((low + high) // 2 + 16) for low, high in stages)

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from nacgraph.backends import BACKENDS
 from nacgraph.blocks import ModAttention, Propagator, ReadIn, ReadOut
 from nacgraph.circuit import Circuit, CircuitOutput
+from nacgraph.conditional import ConditionalGenerator
+from nacgraph.design import CircuitDesign
 from nacgraph.generators import UnconditionalGenerator
 from nacgraph.kernel import SignatureKernel
 from nacgraph.links import DEFAULT_BANDWIDTH, MODES
@@ -22,6 +24,7 @@ from nacgraph.priors.reachable import best_signatures
 
 WIRINGS = ("learned", "frozen", "complete")
 STARTS = ("random", "prior")
+CONDITIONS = ("none", "task", "inputs")
 GRAPHS = ("shared", "per_sample")
 
 
@@ -54,6 +57,8 @@ class NACConfig:
         modulation: False fixes every α at 0, so that codes only make initial states.
         wiring: "learned" signatures, "frozen" ones, or the "complete" graph.
         signature_start: "random", or "prior": the closest found to the prior's target.
+        condition: What decides the design: "none", one for all samples; "task", one for each from
+            the task's conditioning tokens; "inputs", one for each from its own tokens.
 
     Raises:
         ValueError: Names every field that is wrong, what was wanted and what came.
@@ -82,6 +87,7 @@ class NACConfig:
     modulation: bool = True
     wiring: str = "learned"
     signature_start: str = "random"
+    condition: str = "none"
 
     def __post_init__(self) -> None:
         at_least = dict.fromkeys(
@@ -89,7 +95,7 @@ class NACConfig:
              "read_heads", "read_head_dim", "rounds", "ffn_factor"), 1)
         at_least |= {"width": 2, "unique_layers": 0, "read_every": 0}
         choices = {"mode": MODES, "eval_mode": MODES, "graphs": GRAPHS, "backend": BACKENDS,
-                   "wiring": WIRINGS, "signature_start": STARTS}
+                   "wiring": WIRINGS, "signature_start": STARTS, "condition": CONDITIONS}
         wrong = []
         for name, least in at_least.items():
             value = getattr(self, name)
@@ -105,6 +111,10 @@ class NACConfig:
                 wrong.append(f"{name}: wanted a number > 0, got {getattr(self, name)!r}")
         if not 0 <= self.min_weight < 1:
             wrong.append(f"min_weight: wanted a number in [0, 1), got {self.min_weight!r}")
+        fixed = self.wiring == "frozen" or self.signature_start == "prior"
+        if self.condition != "none" and fixed:
+            wrong.append("condition: wanted none for signatures that are frozen or start from a "
+                         f"prior, got {self.condition!r}")
         if wrong:
             raise ValueError("; ".join(wrong))
 
@@ -123,12 +133,15 @@ class NAC(nn.Module):
         num_classes: Number of classes C.
         target: Link probabilities (U, U) of a prior, needed by ``signature_start="prior"``.
         seed: One seed, one model; global randomness plays no part.
+        conditioner: Turns a batch into conditioning tokens (B, N, width) and a mask (B, N); needed
+            by ``condition="task"``.
 
     Attributes:
         classes: Names of the classes, or None; only saved and shown.
 
     Raises:
-        ValueError: If ``signature_start`` is "prior" and no target is given.
+        ValueError: If ``signature_start`` is "prior" and no target is given, or ``condition`` is
+            "task" and no conditioner.
     """
 
     classes: Sequence[str] | None = None
@@ -140,6 +153,7 @@ class NAC(nn.Module):
         num_classes: int,
         target: Tensor | None = None,
         seed: int = 0,
+        conditioner: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -154,10 +168,10 @@ class NAC(nn.Module):
             # the spectrum shortens rows, and normalising them brings all closer together.
             start = best_signatures(target, config.bandwidth, config.signature_dim).signatures
         self.tokenizer = tokenizer
-        self.generator = UnconditionalGenerator(
-            config.modules, config.readouts, config.signature_dim, config.code_dim, config.width,
-            generator, start, frozen=config.wiring != "learned",
-        )
+        self.conditioner = conditioner if config.condition == "task" else None
+        if config.condition == "task" and conditioner is None:
+            raise ValueError("conditioner: wanted a module, since condition is 'task', got None")
+        self.generator = build_generator(config, start, generator)
         self.circuit = build_circuit(config, config.width, num_classes, generator)
         if not config.modulation:
             for layer in self.modules():
@@ -168,17 +182,39 @@ class NAC(nn.Module):
                     layer.code_weight.requires_grad_(False)
 
     def forward(self, batch: Any, generator: torch.Generator | None = None) -> CircuitOutput:
-        """Answer a batch; ``generator`` is the source of the edge noise.
-
-        While evaluating, a model without a generator draws from a fixed one, so that the same
-        batch gets the same answer.
-        """
+        """Answer a batch; ``generator`` is the source of the edge noise, a fixed one if left out
+        while evaluating, so that the same batch gets the same answer."""
         if generator is None and not self.training:
             generator = torch.Generator().manual_seed(self.seed)
         tokens, mask = self.tokenizer(batch)
-        design = self.generator(tokens, mask)
+        design = self.design(batch, tokens, mask)
         mode = self.config.mode if self.training else self.config.eval_mode
         return self.circuit(tokens, design, mask, generator, mode)
+
+    def design(
+        self, batch: Any = None, tokens: Tensor | None = None, mask: Tensor | None = None
+    ) -> CircuitDesign:
+        """The design of these samples; without a batch, the one that all samples share.
+
+        Args:
+            batch: What the tokenizer got.
+            tokens: What it gave, (B, T, width).
+            mask: The mask of these tokens (B, T).
+
+        Raises:
+            ValueError: If every sample has its own design and no batch is given.
+        """
+        condition = self.config.condition
+        if condition == "none":
+            return self.generator(tokens, mask)
+        if batch is None or tokens is None:
+            raise ValueError(
+                "design: wanted a circuit that all samples share, got a conditional one, whose "
+                f"design is made from each sample (condition={condition!r})"
+            )
+        if self.conditioner is not None:
+            tokens, mask = self.conditioner(batch)
+        return self.generator(tokens, mask)
 
     def num_parameters(self) -> int:
         """Parameters that learn."""
@@ -218,6 +254,18 @@ class NAC(nn.Module):
         from nacgraph.rundir import load_run
 
         return load_run(Path(folder))[0]
+
+
+def build_generator(
+    config: NACConfig, start: Tensor | None, generator: torch.Generator
+) -> UnconditionalGenerator | ConditionalGenerator:
+    """The generator that a configuration describes; ``start`` are signatures to begin with."""
+    c = config
+    sizes = c.modules, c.readouts, c.signature_dim, c.code_dim, c.width
+    if c.condition != "none":
+        heads = math.gcd(c.heads, c.width)
+        return ConditionalGenerator(*sizes, c.width, generator, c.width, heads)
+    return UnconditionalGenerator(*sizes, generator, start, frozen=c.wiring != "learned")
 
 
 def build_circuit(

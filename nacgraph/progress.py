@@ -125,7 +125,8 @@ class Progress:
         parts.append(f"degree {row['mean_degree']:.1f}")
         parts.append(f"isolated {row['isolated']:.0f}")
         parts.append(f"{row['samples_per_second']:.0f} samples/s")
-        parts.append(f"length ≤ {row['length']}")
+        if row.get("length") is not None:
+            parts.append(f"length ≤ {row['length']}")
         return " · ".join(parts)
 
 

@@ -89,7 +89,30 @@ def build_task(config: RunConfig, **changed: Any) -> Task:
     cls = get_task(config.task)
     known = inspect.signature(cls).parameters
     given = {f.name: getattr(config, f.name) for f in fields(config) if f.name in known}
-    return cls(**{**given, **changed})
+    if "condition" in given:
+        given["condition"] = config.conditioned_on()
+    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values()):
+        check_task_set(config, [name for name in known if name not in given])
+        changed = {name: value for name, value in changed.items() if name in known}
+    try:
+        return cls(**{**given, **config.task_set, **changed})
+    except TypeError as error:  # a value of the wrong kind, such as a word for a number
+        if not config.task_set:
+            raise
+        raise ValueError(f"task_set: {error}") from error
+
+
+def check_task_set(config: RunConfig, choices: list[str]) -> None:
+    """Raise ValueError for a parameter that the task does not have, or that is a flag itself."""
+    flags = {f.name for f in fields(config)}
+    for name in config.task_set:
+        if name in flags:
+            raise ValueError(f"task_set: {name} is a flag of its own, --{name}")
+        if name not in choices:
+            raise ValueError(
+                f"task_set: wanted one of {', '.join(choices) or 'none'} for task {config.task}, "
+                f"got {nearest(name, choices)}"
+            )
 
 
 def build_target(config: RunConfig) -> Tensor | None:
@@ -106,7 +129,15 @@ def build_model(config: RunConfig, task: Task, target: Tensor | None) -> NAC:
 
     engine = config.nac_config()
     tokenizer = task.tokenizer(engine.width, seed=config.seed)
-    return NAC(engine, tokenizer, task.num_classes, target, seed=config.seed)
+    conditioner = None
+    if engine.condition == "task":
+        conditioner = task.conditioner(engine.width, seed=config.seed)
+        if conditioner is None:
+            raise ValueError(f"condition: task {config.task} has no conditioning tokens, so wanted "
+                             "none or inputs, got task")
+    model = NAC(engine, tokenizer, task.num_classes, target, config.seed, conditioner)
+    model.classes = task.classes
+    return model
 
 
 def load_run(

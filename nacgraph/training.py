@@ -105,7 +105,7 @@ class NACLightning(pl.LightningModule):
     def training_step(self, batch: Batch, _: int) -> Tensor:
         noise = noise_generator(self.config.seed, self.step)
         tokens, mask = self.model.tokenizer(batch)
-        design = self.model.generator(tokens, mask)
+        design = self.model.design(batch, tokens, mask)
         out = self.model.circuit(tokens, design, mask, noise, self.model.config.mode)
         task_loss = loss = self.task.loss(out.logits.float(), batch)
         prior_loss = None
@@ -213,7 +213,7 @@ class NACLightning(pl.LightningModule):
         c, took = self.config, time.perf_counter() - self._tick
         now = c.batch_size / took
         self._rate = 0.9 * self._rate + 0.1 * now if self._rate else now
-        length = c.length_at(self.step)
+        length = self.task.longest(self.step)
         self.step += 1
         last = self.step == c.steps
         self.row |= {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import ClassVar
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -15,47 +15,67 @@ from nacgraph.registry import Registry
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples padded to one length.
+    """Samples, and at the same place what belongs to each.
 
     Shapes:
-        inputs (B, T) int64 · mask (B, T) bool, True where real · labels (B) int64 ·
-        index (B) int64, the row of each sample in its split
+        inputs (B, …), what the tokenizer reads: ids padded to one length (B, T) int64, images
+        (B, channels, height, width), points (B, T, 3) … · mask (B, T) bool, True where an input
+        is real, (B, 1) where inputs have no length · labels (B) int64 · index (B) int64, the row
+        of each sample in its split · condition (B, N, …) and condition_mask (B, N) bool, what a
+        conditional generator is given, None where a task has nothing for it · targets (B, C),
+        shares of the classes in mixed samples, None where the labels say all
     """
 
     inputs: Tensor
     mask: Tensor
     labels: Tensor
     index: Tensor
+    condition: Tensor | None = None
+    condition_mask: Tensor | None = None
+    targets: Tensor | None = None
 
     def __len__(self) -> int:
         return self.labels.shape[0]
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on ``device``."""
-        return replace(
-            self,
-            inputs=self.inputs.to(device),
-            mask=self.mask.to(device),
-            labels=self.labels.to(device),
-            index=self.index.to(device),
-        )
+        return Batch(*(None if t is None else t.to(device) for t in self._tensors()))  # type: ignore[arg-type]
+
+    def rows(self, which: slice | Tensor) -> Batch:
+        """These samples only."""
+        return Batch(*(None if t is None else t[which] for t in self._tensors()))  # type: ignore[arg-type]
+
+    def _tensors(self) -> list[Tensor | None]:
+        return [getattr(self, field.name) for field in fields(self)]
 
 
 class Task(ABC):
     """Data, input tokens, loss and baselines of one problem. It never sees a circuit.
 
-    A subclass registered with ``@register_task("name")`` can be trained by name.
+    A subclass registered with ``@register_task("name")`` can be trained by name. Its constructor
+    gets those fields of the run's configuration that it has parameters for (``seed``,
+    ``batch_size``, ``data``, ``cache_dir``, ``condition`` …), and what ``--task-set`` says.
 
     Attributes:
-        num_classes: Number of classes C.
+        classes: A name for every class; None where they are numbers alone.
         token_names: A name for every kind of token, by id; None shows the ids.
         token_groups: Names of kinds that belong together, by a word that describes them; reports
             say which group a module reads.
+        presets: Preset → fields of the run's configuration that this task sets otherwise.
+        conditions: Whether there are conditioning tokens, so that ``condition="auto"`` makes the
+            circuit conditional.
     """
 
-    num_classes: ClassVar[int]
+    classes: Sequence[str] | None = None
     token_names: ClassVar[Sequence[str] | None] = None
     token_groups: ClassVar[Mapping[str, Sequence[str]]] = {}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    conditions: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def num_classes(self) -> int:
+        """Number of classes C; a plain class attribute will do."""
 
     def prepare(self) -> None:  # noqa: B027 (a task without data to make needs none)
         """Read or make the data now rather than at first use."""
@@ -73,12 +93,24 @@ class Task(ABC):
     ) -> Iterator[Batch]:
         """Batches of ``split`` ("val" or "test"): over all ranks, each sample exactly once.
 
-        ``limit`` takes only the first ``limit`` samples of the split.
+        ``limit`` takes only that many samples of the split, always the same ones.
         """
 
     @abstractmethod
     def tokenizer(self, dim: int, seed: int = 0) -> nn.Module:
         """A module that maps a `Batch` to (tokens (B, T, dim), mask (B, T) bool)."""
+
+    def conditioner(self, dim: int, seed: int = 0) -> nn.Module | None:
+        """A module that maps a `Batch` to conditioning tokens (B, N, dim) and their mask (B, N).
+
+        They say which circuit a sample gets; the circuit itself reads the tokenizer's tokens.
+        None where the task has none.
+        """
+        return None
+
+    def longest(self, step: int) -> int | None:
+        """The most tokens that a sample may have at ``step``; None where that never changes."""
+        return None
 
     def token_kinds(self, batch: Batch) -> Tensor | None:
         """The kind (B, T) int64 of every token of the tokenizer, or None where tokens have none.
@@ -89,9 +121,40 @@ class Task(ABC):
         ids = not inputs.is_floating_point() and inputs.shape == batch.mask.shape
         return inputs if ids else None
 
+    def tags(self, split: str) -> Mapping[str, Sequence[str]]:
+        """Words about every row of ``split``, by what they say: ``{"skill": ["spatial", …]}``."""
+        return {}
+
+    def made_up(self, count: int, length: int, generator: torch.Generator) -> Batch:
+        """Samples of noise, as large as real ones get, for measuring time and memory.
+
+        Args:
+            count: Samples B.
+            length: Tokens of each, where their number is free.
+            generator: Source of the noise.
+        """
+        vocabulary = getattr(self, "vocabulary", 2)
+        ids = torch.randint(1, vocabulary, (count, length), generator=generator)
+        real = torch.ones(count, length, dtype=torch.bool)
+        return Batch(ids, real, torch.zeros(count, dtype=torch.long), torch.arange(count))
+
+    def data_bytes(self) -> int:
+        """Bytes that the data takes in memory, about; 0 where nobody knows."""
+        return 0
+
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Mean cross entropy of logits (B, C) and the labels of ``batch``."""
-        return nn.functional.cross_entropy(logits, batch.labels)
+        """Mean cross entropy of logits (B, C) and the labels, or targets, of ``batch``."""
+        wanted = batch.labels if batch.targets is None else batch.targets
+        return nn.functional.cross_entropy(logits, wanted)
+
+    def adopt(self, classes: Sequence[str]) -> None:
+        """Number the classes as these are: those of the run that is evaluated on this data.
+
+        Raises:
+            ValueError: If the data has classes that are not among them.
+        """
+        if self.classes is None or list(self.classes) != list(classes):
+            raise ValueError(f"classes: wanted {named(classes)}, got {named(self.classes or ())}")
 
     @abstractmethod
     def baselines(self, split: str) -> dict[str, float]:
@@ -109,3 +172,11 @@ register_task = TASKS.register
 def get_task(name: str) -> type[Task]:
     """The task class called ``name``; an unknown name is a ValueError that lists the choices."""
     return TASKS.get(name)
+
+
+def named(classes: Sequence[str], most: int = 6) -> str:
+    """``cat, dog, … (12)``: the first names, and how many there are."""
+    if not classes:
+        return "none"
+    more = f", … ({len(classes)})" if len(classes) > most else ""
+    return ", ".join(classes[:most]) + more

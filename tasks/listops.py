@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,6 +16,7 @@ from nacgraph.tasks.curriculum import TrainingOrder
 from nacgraph.tasks.listops_data import Recipe, generated_splits, row_hashes
 from nacgraph.tasks.listops_trees import SYMBOLS, VOCABULARY
 from nacgraph.tasks.listops_tsv import read_tsv
+from nacgraph.tasks.splits import check_rank
 from nacgraph.tasks.tokenizers import SequenceTokenizer
 
 SPLITS = ("train", "val", "test")
@@ -56,7 +58,8 @@ class ListOps(Task):
     Source: Long Range Arena (ICLR 2021).
     """
 
-    num_classes = 10
+    num_classes: int = 10
+    classes: Sequence[str] | None = tuple(map(str, range(10)))
     vocabulary = VOCABULARY
     token_names = ("padding", *SYMBOLS[:-1], "]")  # LRA writes its X as ]
     token_groups = MappingProxyType(
@@ -164,7 +167,7 @@ class ListOps(Task):
             ValueError: If ``batch_size`` is no multiple of ``world``, or if there is no train
                 split.
         """
-        _check_rank(rank, world)
+        check_rank(rank, world)
         if self.batch_size % world:
             raise ValueError(
                 f"batch_size must be a multiple of the {world} processes, got {self.batch_size}"
@@ -176,13 +179,27 @@ class ListOps(Task):
         self, split: str, rank: int = 0, world: int = 1, limit: int | None = None
     ) -> Iterator[Batch]:
         """Batches of like length; over all ranks, each of the first ``limit`` samples once."""
-        _check_rank(rank, world)
+        check_rank(rank, world)
         if limit is not None and limit < 1:
             raise ValueError(f"limit must be at least 1 or None, got {limit}")
         rows = self.split(split)
         own = np.argsort(rows.lengths[:limit], kind="stable")[rank::world]
         for start in range(0, len(own), self.batch_size):
             yield padded(rows, own[start : start + self.batch_size])
+
+    def longest(self, step: int) -> int:
+        """The longest sequence that the curriculum allows at ``step``."""
+        return next((n for n, until in self.curriculum if step < until), self.recipe.longest)
+
+    def data_bytes(self) -> int:
+        """Splits and stages of the curriculum: a byte a symbol, 16 more a sequence."""
+        if self.data is not None:
+            files = self.data.glob("*") if self.data.is_dir() else [self.data]
+            return sum(file.stat().st_size for file in files if file.is_file()) // 2
+        middle = (self.recipe.shortest + self.recipe.longest) // 2
+        total = sum(self.recipe.sizes) * (middle + 16)
+        limits = pairwise([0, *(limit for limit, _ in self.curriculum)])
+        return total + sum(self.stage_size * ((low + high) // 2 + 16) for low, high in limits)
 
     def tokenizer(self, dim: int, seed: int = 0) -> nn.Module:
         """Symbol and position embeddings and the local stem, started from ``seed``."""
@@ -219,8 +236,3 @@ class ListOps(Task):
             if lengths[1] < LRA.shortest:
                 note = f"short sequences, {note}"
         return f"ListOps: generated, lengths {lengths[0]}–{lengths[1]}, {sizes} ({note})"
-
-
-def _check_rank(rank: int, world: int) -> None:
-    if not 0 <= rank < world:
-        raise ValueError(f"rank must be from 0 to world - 1 = {world - 1}, got {rank}")

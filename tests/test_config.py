@@ -34,12 +34,16 @@ def test_both_spellings(spelling: str) -> None:
     assert parse([spelling]).config.prior_weight == 0.3
 
 
-def test_values_of_many() -> None:
+def test_values_of_many(tmp_path: Path) -> None:
+    files = [str(tmp_path / name) for name in ("a.py", "b.py", "c.py")]
+    for file in files:
+        Path(file).write_text("")
     found = parse(
-        ["--plugin", "a.py", "b.py", "--plugin=c.py", "--prior-set", "p_in=0.8", "closed=true",
-         "--curriculum", "30:150,60:300"]
+        ["--plugin", *files[:2], f"--plugin={files[2]}", "--prior-set", "p_in=0.8", "closed=true",
+         "--task-set", "names=[a, b],size=3", "--curriculum", "30:150,60:300"]
     ).config  # fmt: skip
-    assert found.plugin == ("a.py", "b.py", "c.py")
+    assert found.plugin == tuple(files)
+    assert found.task_set == {"names": ["a", "b"], "size": 3}
     assert found.prior_set == {"p_in": 0.8, "closed": True}
     assert found.curriculum == ((30, 150), (60, 300))
     assert parse(["--curriculum", "none", "--preset", "lra"]).config.curriculum == ()
@@ -132,8 +136,3 @@ def test_not_a_run_folder(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("widht: 3\n")
     with pytest.raises(ConfigError, match="nearest: width"):
         read_config(tmp_path)
-
-
-def test_length_follows_the_curriculum() -> None:
-    config = RunConfig(curriculum=((30, 10), (60, 20)), max_length=101)
-    assert [config.length_at(step) for step in (0, 9, 10, 19, 20)] == [30, 30, 60, 60, 100]

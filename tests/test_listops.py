@@ -209,3 +209,8 @@ def test_wrong_calls_are_refused(task: ListOps, folder: Path) -> None:
         next(iter(task.eval_batches("val", limit=0)))
     with pytest.raises(ValueError, match="batch_size 200 is more than the 100 sequences"):
         make(folder, batch_size=200).train_batch(0)
+
+
+def test_the_longest_sequence_follows_the_curriculum() -> None:
+    task = ListOps(min_length=3, max_length=101, curriculum=((30, 10), (60, 20)))
+    assert [task.longest(step) for step in (0, 9, 10, 19, 20)] == [30, 30, 60, 60, 100]

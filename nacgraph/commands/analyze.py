@@ -81,7 +81,7 @@ def analyze(arguments: argparse.Namespace) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     told = Told()
     with torch.no_grad():
-        design = model.generator()
+        design = model.design()
         among, outward = design.links(model.circuit.kernel.bandwidth)
     link = among.double().fill_diagonal_(1.0).numpy()
     counted = _begin(link, config, arguments, told)

@@ -235,7 +235,7 @@ def time_in_turns(
                 model(batch)
                 middle = time.perf_counter()
                 tokens, mask = model.tokenizer(batch)
-                design = model.generator(tokens, mask)
+                design = model.design(batch, tokens, mask)
                 start = time.perf_counter()
                 noise = torch.Generator().manual_seed(0)
                 model.circuit(tokens, design, mask, noise, model.config.eval_mode)

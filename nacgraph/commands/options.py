@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -19,11 +21,14 @@ from nacgraph.config import (
     nearest,
     read_yaml,
 )
+from nacgraph.registry import load_plugin
+from nacgraph.tasks import get_task
 
 NAMES = [f.name for f in fields(RunConfig)]
 TYPES = get_type_hints(RunConfig)
 VALUELESS = ("help", "print_config")
-MANY = ("plugin", "prior_set")
+PAIRS = ("prior_set", "task_set")
+MANY = ("plugin", *PAIRS)
 
 
 @dataclass(frozen=True)
@@ -85,16 +90,24 @@ def split_flags(argv: Sequence[str]) -> tuple[dict[str, str], list[str], list[st
     single = {k: v[-1] for k, v in known.items() if v and k not in MANY}
     if "plugin" in known:
         single["plugin"] = json.dumps(known["plugin"])
-    if known.get("prior_set"):
-        single["prior_set"] = known["prior_set"][-1]
-        if not single["prior_set"].startswith("{"):
-            pairs = [p for text in known["prior_set"] for p in text.split(",")]
-            problems += [f"prior_set: wanted KEY=VALUE, got {p!r}" for p in pairs if "=" not in p]
-            split = [p.partition("=") for p in pairs]
-            single["prior_set"] = json.dumps({k: yaml.safe_load(v) for k, _, v in split})
+    for key in PAIRS:
+        if known.get(key):
+            single[key], wrong = _pairs(known[key])
+            problems += [f"{key}: wanted KEY=VALUE, got {text!r}" for text in wrong]
     if "curriculum" in single:
         single["curriculum"] = _stages(single["curriculum"])
     return single, bare, problems
+
+
+def _pairs(texts: list[str]) -> tuple[str, list[str]]:
+    """``["a=1,b=[x,y]", "c=2"]`` → one JSON object, and the parts that are no pairs."""
+    if texts[-1].startswith("{"):
+        return texts[-1], []
+    # A comma within brackets belongs to a value.
+    parts = [part for text in texts for part in re.split(r",(?![^\[]*\])", text)]
+    split = [part.partition("=") for part in parts]
+    wrong = [part for part in parts if "=" not in part]
+    return json.dumps({k: yaml.safe_load(v) for k, _, v in split}), wrong
 
 
 def _stages(text: str) -> str:
@@ -113,6 +126,14 @@ def wanted(name: str) -> str:
         inside = plain[plain.index("Literal[") + 8 :].partition("]")[0]
         return "one of " + inside.replace("'", "")
     return plain.replace(" | None", "").replace("typing.", "")
+
+
+def preset_fields(preset: str, task: str) -> dict[str, Any]:
+    """What a preset sets, and the task's own changes to it."""
+    fields_ = dict(PRESETS.get(preset, {}))
+    with suppress(ValueError):  # a task that does not exist is told of where parts are checked
+        fields_ |= get_task(task).presets.get(preset, {})
+    return fields_
 
 
 def _typed(items: Mapping[str, Any], check: Callable[[str, Any], Any]) -> tuple[dict, list[str]]:
@@ -156,6 +177,12 @@ def parse(argv: Sequence[str]) -> Parsed:
         if path not in from_flags.get("plugin", ()) and "--help" not in bare:
             problems.append(f"{source}plugin: wanted on the command line, as --plugin {path}")
 
+    for path in from_flags.get("plugin", ()):  # now, since its tasks have presets of their own
+        try:
+            load_plugin(path)
+        except ValueError as error:
+            problems.append(str(error))
+
     asked = {**from_file, **from_flags}
     model, preset = asked.get("model", "nac"), asked.get("preset", "tiny")
     layers: dict[str, Any] = {}
@@ -163,7 +190,7 @@ def parse(argv: Sequence[str]) -> Parsed:
         layers = model_defaults(model)
     except ValueError as error:
         problems.append(f"model: {error}")
-    layers.update(PRESETS.get(preset, {}))
+    layers.update(preset_fields(preset, asked.get("task", RunConfig.task)))
     values = {**layers, **asked}
     config = RunConfig(**{**values, "curriculum": tuple(map(tuple, values.get("curriculum", ())))})
     problems += config.problems()
@@ -184,7 +211,7 @@ def _overruled(path: str | None, from_file: dict[str, Any], flags: dict[str, Any
     """A remark when a file's values hide what a preset on the command line would set."""
     hidden = [
         key
-        for key, value in PRESETS.get(flags.get("preset", ""), {}).items()
+        for key, value in preset_fields(flags.get("preset", ""), from_file.get("task", "")).items()
         if key in from_file and key not in flags and from_file[key] != value
     ]
     if not hidden:

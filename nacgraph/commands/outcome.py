@@ -127,7 +127,7 @@ def circuit(
     """The circuit as arrays (signatures, codes, P), and what the summary says of it."""
     model = model.eval()
     batch = next(iter(task.eval_batches("val", limit=1))).to(device)
-    design = model.generator(*model.tokenizer(batch))
+    design = model.design(batch, *model.tokenizer(batch))
     out = model(batch)
     arrays = {
         "processor_signatures": design.processor_signatures,

@@ -162,7 +162,7 @@ def order_of(order: str, model: Any, task: Any, arguments: Any, seed: int) -> An
     import torch
 
     with torch.no_grad():
-        link = model.generator().links(model.circuit.kernel.bandwidth)[0]
+        link = model.design().links(model.circuit.kernel.bandwidth)[0]
     cost = None
     if order == "contribution":
         from nacgraph.probing import affordable, measured_contributions

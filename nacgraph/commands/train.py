@@ -27,12 +27,8 @@ USAGE, NOT_FINITE, NOT_WRITTEN = 2, 3, 4
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; returns the exit code (2 usage, 3 loss not finite, 4 disk, 130 Ctrl-C)."""
-    from nacgraph.registry import load_plugin
-
     try:
         parsed = parse(sys.argv[1:] if argv is None else argv)
-        for path in parsed.config.plugin:
-            load_plugin(path)
         plan = make_plan(parsed, first=process_rank(parsed.config) == 0)
         plan = replace(plan, config=as_launched(plan.config))
         if problems := plan.config.problems():

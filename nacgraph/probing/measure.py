@@ -92,7 +92,7 @@ def _read(
         for number, (batch, ids) in enumerate(zip(batches, kinds, strict=True)):
             batch = batch.to(device)
             tokens, mask = model.tokenizer(batch)
-            design = model.generator(tokens, mask)
+            design = model.design(batch, tokens, mask)
             check_shared(design)
             with readings(model.circuit) as calls:
                 out = model.circuit(tokens, design, mask, mode=mode)

@@ -105,7 +105,7 @@ def lesions(
     device = next(model.parameters()).device
     everyone = torch.arange(modules, device=device)
     rows = max(1, ROWS // modules)
-    parts = [part_of(b, s, s + rows) for b in batches for s in range(0, len(b), rows)]
+    parts = [b.rows(slice(s, s + rows)) for b in batches for s in range(0, len(b), rows)]
     whole: list[tuple[Tensor, Tensor]] = []
     without: list[list[tuple[Tensor, Tensor]]] = [[] for _ in range(modules)]
     with torch.no_grad():
@@ -137,7 +137,7 @@ class Shared:
         self.circuit: Circuit = model.circuit
         self.mode = mode
         tokens, self.mask = model.tokenizer(batch)
-        self.design: CircuitDesign = model.generator(tokens, self.mask)
+        self.design: CircuitDesign = model.design(batch, tokens, self.mask)
         check_shared(self.design)
         self.gates = self.circuit.modulations(self.design.processor_codes)
         self.normed = [cast(ReadIn, r).norm_tokens(tokens) for r in self.circuit.read_ins]
@@ -201,12 +201,7 @@ def losses(task: Task, logits: Tensor, batch: Batch) -> Tensor:
     if type(task).loss is Task.loss:
         loss = nn.functional.cross_entropy(logits, batch.labels, reduction="none")
     else:  # a task's own loss is a mean over its batch
-        each = [task.loss(logits[i : i + 1], part_of(batch, i, i + 1)) for i in range(len(batch))]
+        ones = [slice(i, i + 1) for i in range(len(batch))]
+        each = [task.loss(logits[one], batch.rows(one)) for one in ones]
         loss = torch.stack(each)
     return loss.double()
-
-
-def part_of(batch: Batch, start: int, stop: int) -> Batch:
-    """The samples ``start`` … ``stop - 1``."""
-    part = slice(start, stop)
-    return Batch(batch.inputs[part], batch.mask[part], batch.labels[part], batch.index[part])

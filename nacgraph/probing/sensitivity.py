@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nacgraph.graph import Graph, SampledGraph
 from nacgraph.model import NAC
-from nacgraph.probing.removal import Lesions, Shared, lesions, losses, paired, part_of
+from nacgraph.probing.removal import Lesions, Shared, lesions, losses, paired
 from nacgraph.tasks import Batch, Task
 
 SCORES = 2**23  # attention scores of a round that are in memory at a time
@@ -45,7 +45,7 @@ def sensitivities(
     """
     heads, modules = model.config.heads, model.config.modules
     rows = max(1, SCORES // (heads * modules**2))
-    parts = [part_of(b, s, s + rows) for b in batches for s in range(0, len(b), rows)]
+    parts = [b.rows(slice(s, s + rows)) for b in batches for s in range(0, len(b), rows)]
     device = next(model.parameters()).device
     found, index = [], []
     own = torch.eye(modules, dtype=torch.bool, device=device)
