@@ -103,7 +103,7 @@ class RunConfig:
     warmup: int = option(50, "steps of linear warm-up; then a cosine down to 1 %", low=0)
     weight_decay: float = option(0.05, "decay of matrices; vectors and descriptors: 0", low=0)
     clip: float = option(1.0, "largest gradient norm; 0: no clipping", low=0)
-    ema: float = option(0.0, "decay of a running mean of the weights, which is kept; 0: none", low=0)
+    ema: float = option(0.0, "decay of a running mean of the weights, kept; 0: none", low=0)
     validate_every: int = option(100, "steps between validations", low=1)
     validate_samples: int = option(0, "samples a validation; 0: all", low=0)
     checkpoint_every: int = option(100, "steps between checkpoints", low=1)

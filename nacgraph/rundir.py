@@ -6,6 +6,7 @@
     checkpoints/   the last two and the best          tensorboard/  the same curves
     circuit.npz    signatures, codes, P               summary.json  the result
     frames/        signatures at every validation, to see the circuit form
+    classes.json   their names, in the order of the logits
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,18 +83,17 @@ def read_config(folder: Path) -> RunConfig:
 
 def build_task(config: RunConfig, **changed: Any) -> Task:
     """The task of a configuration; it gets those fields that its constructor has."""
-    import inspect
-
-    from nacgraph.tasks import get_task
+    from nacgraph.tasks import get_task, parameters
 
     cls = get_task(config.task)
-    known = inspect.signature(cls).parameters
+    known = parameters(cls)
     given = {f.name: getattr(config, f.name) for f in fields(config) if f.name in known}
     if "condition" in given:
         given["condition"] = config.conditioned_on()
-    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values()):
-        check_task_set(config, [name for name in known if name not in given])
-        changed = {name: value for name, value in changed.items() if name in known}
+    check_task_set(config, [name for name in known if name not in given])
+    changed = {k: v for k, v in changed.items() if k in known or k != "whole_is_test"}
+    if strange := [name for name in changed if name not in known]:
+        raise ValueError(f"{strange[0]}: task {config.task} takes none")
     try:
         return cls(**{**given, **config.task_set, **changed})
     except TypeError as error:  # a value of the wrong kind, such as a word for a number
@@ -146,7 +146,8 @@ def load_run(
     """A trained model (its best weights), its task and configuration, from a run folder.
 
     Nothing in the folder is run as code. ``task_arguments`` replace those of the run, as
-    ``data="basic_test.tsv"`` does.
+    ``data="basic_test.tsv"`` does. Other data is a test split as a whole, unless it has one of its
+    own; its classes must be among those of the run.
 
     Returns:
         model in evaluation mode, task, configuration, checkpoint, and remarks on damaged files.
@@ -154,8 +155,11 @@ def load_run(
     Raises:
         ConfigError: If this is no run folder.
         CheckpointError: If it holds no valid checkpoint.
+        ValueError: If data and run do not fit.
     """
     config = read_config(folder)
+    if task_arguments.get("data") not in (None, config.data):
+        task_arguments["whole_is_test"] = True
     checkpoint, skipped = best_or_newest(folder / "checkpoints")
     if checkpoint is None:
         raise CheckpointError(f"{folder}: no valid checkpoint; " + "; ".join(skipped))
@@ -164,11 +168,27 @@ def load_run(
     except ValueError as error:
         hint = f"; the run used --plugin {' '.join(config.plugin)}" if config.plugin else ""
         raise ValueError(f"{error}{hint}") from error
+    if (classes := read_classes(folder)) is not None:
+        task.adopt(classes)
     # The checkpoint holds the signatures, so the prior that they may have started from (it could
     # be a plugin's) is not needed again.
     model = build_model(replace(config, signature_start="random"), task, None)
     load_weights(model, checkpoint)
     return model.eval(), task, config, checkpoint, skipped
+
+
+def read_classes(folder: Path) -> list[str] | None:
+    """Class names of a run in the order of its logits; None where they are not known."""
+    path = folder / "classes.json"
+    if not path.is_file():
+        return None
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise CheckpointError(f"{path}: wanted a list of names, got {str(names)[:60]}")
+    return names
 
 
 def load_weights(model: NAC, checkpoint: Checkpoint) -> None:
@@ -187,9 +207,12 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self._board: Any = None
 
-    def create(self, config: RunConfig) -> None:
-        """Make the folder and its configuration."""
+    def create(self, config: RunConfig, classes: Sequence[str] | None = None) -> None:
+        """Make the folder, its configuration and the names of its classes."""
         self.path.mkdir(parents=True, exist_ok=True)
+        if classes is not None:
+            text = json.dumps(list(classes), ensure_ascii=False) + "\n"
+            write_atomically(self.path / "classes.json", text.encode())
         write_atomically(self.path / "config.yaml", dump_config(config).encode())
 
     def open_metrics(self, step: int) -> None:

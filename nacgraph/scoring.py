@@ -14,15 +14,25 @@ from nacgraph.tasks import Task
 
 @dataclass(frozen=True)
 class Score:
-    """Right answers among ``n`` samples, and their mean loss."""
+    """Right answers among ``n`` samples, and their mean loss.
+
+    Attributes:
+        right_among: Right answers if only the classes that occur in the split may be answered;
+            None where all classes do.
+    """
 
     right: int
     n: int
     loss: float
+    right_among: int | None = None
 
     @property
     def accuracy(self) -> float:
         return self.right / self.n
+
+    @property
+    def accuracy_among(self) -> float | None:
+        return None if self.right_among is None else self.right_among / self.n
 
     @property
     def ci95(self) -> tuple[float, float]:
@@ -71,20 +81,26 @@ def score(
     device = torch.device(device)
     was_training = model.training
     model.eval()
-    counts = torch.zeros(3, dtype=torch.float64, device=device)
+    counts = torch.zeros(4, dtype=torch.float64, device=device)
+    present = task.present(split)
+    among = None if present is None else torch.as_tensor(present, device=device)
     for batch in task.eval_batches(split, rank, world, limit):
         batch = batch.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
             logits = model(batch).logits.float()
         right = (logits.argmax(-1) == batch.labels).sum()
         loss = task.loss(logits, batch) * len(batch)
-        counts += torch.stack([right.double(), counts.new_tensor(len(batch)), loss.double()])
+        found = right if among is None else (
+            (among[logits[:, among].argmax(-1)] == batch.labels).sum()
+        )  # fmt: skip
+        size = counts.new_tensor(len(batch))
+        counts += torch.stack([right.double(), size, loss.double(), found.double()])
         if progress is not None:
             progress(int(counts[0]), int(counts[1]))
     model.train(was_training)
     if spread:
         torch.distributed.all_reduce(counts)
-    right, n, loss = counts.tolist()
+    right, n, loss, found_among = counts.tolist()
     if n == 0:
         raise ValueError(f"split {split!r} holds no samples")
-    return Score(int(right), int(n), loss / n)
+    return Score(int(right), int(n), loss / n, None if among is None else int(found_among))

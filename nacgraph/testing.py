@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import networkx as nx
 import torch
@@ -11,8 +11,11 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from nacgraph.priors import GraphPrior
+    from nacgraph.tasks import Batch, Task
 
 SAMPLES = 16
+STEPS = 3  # training steps that are looked at
+ALIKE = 1e-4  # of float32 results that may differ by rounding
 
 
 def target_problems(target: object, n: int) -> list[str]:
@@ -107,6 +110,142 @@ def _check_samples(prior: GraphPrior, target: Tensor, where: str) -> None:
         abs(mean - expected) <= 2 + 0.15 * expected + 6 * spread,
         f"{where}: sample: wanted about {expected:.1f} links on average, got {mean:.1f}",
     )
+
+
+def assert_task(task: Task, dim: int = 16) -> None:
+    """Check that a task keeps its promises.
+
+    Batches are well formed and a function of seed and step alone, ranks share them out, each
+    sample is evaluated exactly once, tokenizer and conditioner take their weights from their seed
+    and let no sample see another, and gradients arrive.
+
+    Args:
+        task: The task; it needs splits "val" and "test".
+        dim: Width of the tokens that are asked for.
+
+    Raises:
+        AssertionError: Saying what was wanted and what was got.
+    """
+    where = type(task).__name__
+    count = task.num_classes
+    _want(isinstance(count, int) and count > 0, f"{where}: num_classes: wanted >= 1, got {count!r}")
+    names = task.classes
+    _want(
+        names is None or len(names) == count,
+        f"{where}: classes: wanted {count} names or None, got {len(names or ())}",
+    )
+    for step in range(STEPS):
+        batch = task.train_batch(step)
+        _check_batch(batch, count, f"{where}: train_batch({step})")
+        _want(
+            _same(batch, task.train_batch(step)),
+            f"{where}: train_batch({step}): wanted the same batch at every call, got another",
+        )
+        if len(batch) % 2 == 0:
+            halves = [task.train_batch(step, rank, 2).index for rank in (0, 1)]
+            _want(
+                torch.equal(torch.cat(halves).sort().values, batch.index.sort().values),
+                f"{where}: train_batch({step}): wanted ranks to share its samples out, got others",
+            )
+    for split in ("val", "test"):
+        _check_split(task, split, count, where)
+        share = task.baselines(split).get("majority_accuracy", -1.0)
+        _want(0 <= share <= 1, f"{where}: baselines: wanted majority_accuracy, got {share}")
+    _want(
+        "\n" not in task.describe().strip() and bool(task.describe().strip()),
+        f"{where}: describe: wanted one line, got {task.describe()!r}",
+    )
+    batch = task.train_batch(0)
+    made = task.made_up(2, 8, torch.Generator().manual_seed(0))
+    _check_tokens(task.tokenizer, batch, dim, f"{where}: tokenizer")
+    task.tokenizer(dim, 0)(made)
+    if task.conditioner(dim, 0) is not None:
+        _check_tokens(task.conditioner, batch, dim, f"{where}: conditioner")
+    logits = torch.zeros(len(batch), count, requires_grad=True)
+    loss = task.loss(logits, batch)
+    _want(
+        loss.dim() == 0 and bool(torch.isfinite(loss)) and loss.requires_grad,
+        f"{where}: loss: wanted one finite number with a gradient, got {loss}",
+    )
+
+
+def _check_batch(batch: Batch, classes: int, where: str) -> None:
+    n = len(batch)
+    shapes = {name: getattr(batch, name) for name in ("inputs", "mask", "labels", "index")}
+    for name, tensor in shapes.items():
+        _want(len(tensor) == n, f"{where}: {name}: wanted {n} rows, got {len(tensor)}")
+    _want(batch.mask.dtype == torch.bool, f"{where}: mask: wanted bool, got {batch.mask.dtype}")
+    _want(
+        batch.labels.dtype == torch.int64 and bool(((batch.labels >= 0) & (batch.labels < classes))
+                                                   .all()),
+        f"{where}: labels: wanted int64 from 0 to {classes - 1}, got {batch.labels}",
+    )  # fmt: skip
+    if batch.inputs.is_floating_point():
+        _want(bool(torch.isfinite(batch.inputs).all()), f"{where}: inputs: wanted finite numbers")
+    if batch.targets is not None:
+        total = batch.targets.sum(-1)
+        _want(
+            torch.allclose(total, torch.ones_like(total), atol=ALIKE),
+            f"{where}: targets: wanted shares that sum to 1, got {total}",
+        )
+
+
+def _check_split(task: Task, split: str, classes: int, where: str) -> None:
+    seen = []
+    for rank in (0, 1):
+        for batch in task.eval_batches(split, rank, 2):
+            _check_batch(batch, classes, f"{where}: eval_batches({split!r})")
+            seen.extend(batch.index.tolist())
+    whole = sorted(i for batch in task.eval_batches(split) for i in batch.index.tolist())
+    _want(bool(whole), f"{where}: eval_batches({split!r}): wanted samples, got none")
+    _want(
+        sorted(seen) == whole and len(set(whole)) == len(whole),
+        f"{where}: eval_batches({split!r}): wanted every sample exactly once over two ranks",
+    )
+    few = [i for batch in task.eval_batches(split, limit=1) for i in batch.index.tolist()]
+    _want(len(few) == 1, f"{where}: eval_batches({split!r}, limit=1): wanted one, got {len(few)}")
+
+
+def _check_tokens(make: Callable[..., Any], batch: Batch, dim: int, where: str) -> None:
+    before = torch.random.get_rng_state()
+    module, again = make(dim, 1), make(dim, 1)
+    _want(
+        torch.equal(before, torch.random.get_rng_state()),
+        f"{where}: wanted weights from the seed alone, but the global generator was used",
+    )
+    mine, other = module.state_dict(), again.state_dict()
+    _want(
+        all(torch.equal(mine[name], other[name]) for name in mine),
+        f"{where}: wanted the same weights for the same seed, got others",
+    )
+    tokens, mask = module(batch)
+    n = len(batch)
+    _want(
+        tokens.dim() == 3 and len(tokens) == n and tokens.shape[-1] == dim,
+        f"{where}: wanted tokens ({n}, T, {dim}), got {tuple(tokens.shape)}",
+    )
+    _want(
+        mask.dtype == torch.bool and mask.shape == tokens.shape[:2],
+        f"{where}: wanted a bool mask {tuple(tokens.shape[:2])}, got {mask.dtype} of shape "
+        f"{tuple(mask.shape)}",
+    )
+    _want(bool(mask.any(-1).all()), f"{where}: wanted a real token in every sample, got none")
+    _want(bool(torch.isfinite(tokens[mask]).all()), f"{where}: wanted finite tokens")
+    for row in range(min(n, 3)):
+        alone, real = module(batch.rows(slice(row, row + 1)))
+        _want(
+            torch.allclose(alone[real], tokens[row][mask[row]], rtol=ALIKE, atol=ALIKE),
+            f"{where}: wanted sample {row} to be the same alone as in a batch, got other tokens",
+        )
+    if tokens.requires_grad:
+        tokens[mask].square().sum().backward()
+        still = [name for name, p in module.named_parameters()
+                 if p.requires_grad and p.grad is None]  # fmt: skip
+        _want(not still, f"{where}: wanted a gradient for every parameter, got none for {still}")
+
+
+def _same(one: Batch, other: Batch) -> bool:
+    return torch.equal(one.inputs, other.inputs) and torch.equal(one.index, other.index)
 
 
 def _want(held: bool, message: str) -> None:

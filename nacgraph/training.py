@@ -8,14 +8,16 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
+from nacgraph.averaging import WeightAverage
+from nacgraph.batches import Steps
 from nacgraph.checkpoint import Checkpoint, keep_last, load_checkpoint, save_checkpoint, step_name
 from nacgraph.config import RunConfig
 from nacgraph.graph import isolated
@@ -40,18 +42,6 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 class NonFiniteError(RuntimeError):
     """A loss or gradient that is NaN or infinite, met before it could spoil the weights."""
-
-
-class Steps(IterableDataset[Batch]):
-    """The batches of steps ``first`` to ``last``, this process's share of each."""
-
-    def __init__(self, task: Task, first: int, last: int, rank: int, world: int) -> None:
-        self.task, self.first, self.last = task, first, last
-        self.rank, self.world = rank, world
-
-    def __iter__(self) -> Iterator[Batch]:
-        for step in range(self.first, self.last):
-            yield self.task.train_batch(step, self.rank, self.world)
 
 
 class NACLightning(pl.LightningModule):
@@ -91,6 +81,7 @@ class NACLightning(pl.LightningModule):
                 target, config.prior_loss, config.matching, match_every=config.match_every
             )
         )
+        self.average = WeightAverage(model, config.ema) if config.ema else None
         self.step, self.seconds = 0, 0.0
         self.best_accuracy, self.best_step = -1.0, 0
         self.row: dict[str, Any] = {}
@@ -98,7 +89,7 @@ class NACLightning(pl.LightningModule):
         self.asked_to_stop = 0
         self.stopped = False
         self._handlers: dict[int, Any] = {}
-        self._rate = 0.0  # samples a second, a running mean
+        self._rate = 0.0  # samples a second
 
     # The straight line
 
@@ -177,6 +168,8 @@ class NACLightning(pl.LightningModule):
         self.best_accuracy, self.best_step = state["best_accuracy"], state["best_step"]
         if self.prior_loss is not None:
             self.prior_loss.load_state(checkpoint.tensors["matched/permutation"])
+        if self.average is not None:
+            self.average.load(checkpoint.part("average"))
 
     def train_dataloader(self) -> DataLoader[Batch]:
         rank, world = self.trainer.global_rank, self.trainer.world_size
@@ -191,6 +184,8 @@ class NACLightning(pl.LightningModule):
         if self.folder is not None:
             self.folder.open_metrics(self.step)
             self.folder.save_frame(self.step, self.model)
+        if self.average is not None:
+            self.average.to(self.device)
         self.progress.start()
         self._tick = time.perf_counter()
 
@@ -215,6 +210,8 @@ class NACLightning(pl.LightningModule):
         self._rate = 0.9 * self._rate + 0.1 * now if self._rate else now
         length = self.task.longest(self.step)
         self.step += 1
+        if self.average is not None:
+            self.average.update()
         last = self.step == c.steps
         self.row |= {
             "step": self.step,
@@ -240,8 +237,13 @@ class NACLightning(pl.LightningModule):
         """Accuracy on a split, each sample counted once over all processes."""
         return score(self.model, self.task, split, self.device, self.config.precision, limit)
 
+    def result(self) -> AbstractContextManager[None]:
+        """Within it the model has the weights that count: their running mean, if there is one."""
+        return nullcontext() if self.average is None else self.average.applied()
+
     def _validate(self) -> bool:
-        found = self.evaluate("val", self.config.validate_samples or None)
+        with self.result():
+            found = self.evaluate("val", self.config.validate_samples or None)
         self.row |= {"val_accuracy": found.accuracy, "val_loss": found.loss}
         improved = found.accuracy > self.best_accuracy
         if improved:
@@ -272,14 +274,13 @@ class NACLightning(pl.LightningModule):
         tensors = weights | {f"optimizer/{k}": t for k, t in moments.items()}
         if self.prior_loss is not None:
             tensors["matched/permutation"] = self.prior_loss.state()
-        state = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "best_accuracy": self.best_accuracy,
-            "best_step": self.best_step,
-        }
+        if self.average is not None:
+            tensors |= {f"average/{k}": t for k, t in self.average.state().items()}
+        state = {"step": self.step, "seconds": self.seconds,
+                 "best_accuracy": self.best_accuracy, "best_step": self.best_step}
         if improved:
-            save_checkpoint(path, "best", weights, state)
+            with self.result():  # the weights are the model's own, not copies
+                save_checkpoint(path, "best", weights, state)
         save_checkpoint(path, step_name(self.step), tensors, state)
         keep_last(path, self.step)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -125,6 +126,10 @@ class Task(ABC):
         """Words about every row of ``split``, by what they say: ``{"skill": ["spatial", …]}``."""
         return {}
 
+    def present(self, split: str) -> Sequence[int] | None:
+        """Labels that occur in ``split``, ascending; None where all of them do."""
+        return None
+
     def made_up(self, count: int, length: int, generator: torch.Generator) -> Batch:
         """Samples of noise, as large as real ones get, for measuring time and memory.
 
@@ -172,6 +177,20 @@ register_task = TASKS.register
 def get_task(name: str) -> type[Task]:
     """The task class called ``name``; an unknown name is a ValueError that lists the choices."""
     return TASKS.get(name)
+
+
+def parameters(cls: type[Task]) -> dict[str, Any]:
+    """Names and defaults of what a task's constructor takes, those that it passes on among them."""
+    found: dict[str, Any] = {}
+    for base in cls.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        own = list(inspect.signature(base.__init__).parameters.values())[1:]  # type: ignore[misc]
+        named_ = [p for p in own if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        found = {**{p.name: p.default for p in named_}, **found}
+        if not any(p.kind is p.VAR_KEYWORD for p in own):
+            break
+    return found
 
 
 def named(classes: Sequence[str], most: int = 6) -> str:

@@ -144,6 +144,10 @@ class TableTask(Task):
         table = self.table(split)
         return {"label": [self.classes[k] for k in table.labels], **table.tags}
 
+    def present(self, split: str) -> Sequence[int] | None:
+        found = np.unique(self.table(split).labels).tolist()
+        return None if len(found) == self.num_classes else found
+
     def train_batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """Rows ``rank::world`` of the batch of ``step``: a function of seed and step alone."""
         check_rank(rank, world)
@@ -233,7 +237,7 @@ class TableTask(Task):
                 raise ValueError(
                     f"data: {data.source} holds the splits {', '.join(splits)} but no test split"
                 )
-            splits["test"] = tables[0]
+            splits = dict.fromkeys(("val", "test"), tables[0])  # nothing is chosen on either
         elif "train" in splits:
             for key, name in enumerate(("test", "val")):
                 if name not in splits:

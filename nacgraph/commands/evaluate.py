@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("run", type=Path, help="a run folder of nacgraph train")
-    parser.add_argument("--data", help="a TSV file or a folder; the run's own data if not given")
+    parser.add_argument("--data", help="file or folder of the task; the run's own if not given")
     parser.add_argument("--cache-dir", help="where generated data is kept")
     parser.add_argument("--split", choices=("test", "val"), default="test")
     parser.add_argument("--out", type=Path, help="also write the JSON here")
@@ -79,6 +79,8 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         model.to(device), task, arguments.split, device, config.precision, progress=Told()
     )
     baselines = task.baselines(arguments.split)
+    # Where the data has fewer classes than the run: accuracy if only those may be answered.
+    among = found.accuracy_among
     result = {
         "run": str(arguments.run),
         "checkpoint": checkpoint.path.name,
@@ -88,6 +90,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         "n": found.n,
         "accuracy": found.accuracy,
         "ci95": list(found.ci95),
+        **({} if among is None else {"accuracy_among_present": among}),
         "loss": found.loss,
         "majority_accuracy": baselines.get("majority_accuracy"),
         "root_operator_accuracy": baselines.get("root_operator_accuracy"),

@@ -102,6 +102,8 @@ def choose_weights(module: NACLightning, checkpoints: Path) -> None:
     best, skipped = best_or_newest(checkpoints)
     for text in skipped:
         module.progress.say(f"note: skipped {text}")
+    if module.average is not None:
+        module.average.keep()
     if best is None:
         return
     if not module.config.validate_samples:
