@@ -29,7 +29,8 @@ from nacgraph.tasks.tokenizers import TOKENIZERS
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-KEYS = ("format", "nacgraph", "config", "num_classes", "classes", "seed", "tokenizer", "sha256")
+KEYS = ("format", "nacgraph", "config", "num_classes", "classes", "seed", "tokenizer",
+        "conditioner", "sha256")  # fmt: skip
 
 
 def save_pretrained(model: NAC, folder: Path) -> None:
@@ -53,6 +54,7 @@ def save_pretrained(model: NAC, folder: Path) -> None:
         "classes": None if model.classes is None else list(model.classes),
         "seed": model.seed,
         "tokenizer": _described(model.tokenizer),
+        "conditioner": None if model.conditioner is None else _described(model.conditioner),
     }
     # A copy of each: safetensors takes no tensors that share memory.
     weights = {k: t.detach().cpu().contiguous().clone() for k, t in model.state_dict().items()}
@@ -89,11 +91,12 @@ def from_pretrained(folder: Path, tokenizer: nn.Module | None = None) -> NAC:
         raise CheckpointError(f"{folder / CONFIG}: config: {error}") from error
     if tokenizer is None:
         tokenizer = _tokenizer(folder, record["tokenizer"])
+    conditioner = record["conditioner"] and _tokenizer(folder, record["conditioner"])
     try:
         # The signatures come with the weights, so the prior that they may have started from is
         # not needed again.
         start = replace(config, signature_start="random")
-        model = NAC(start, tokenizer, record["num_classes"], seed=record["seed"])
+        model = NAC(start, tokenizer, record["num_classes"], None, record["seed"], conditioner)
         model.load_state_dict(weights, assign=True)  # assigned: they keep their precision
     except (TypeError, ValueError, RuntimeError, MemoryError) as error:
         raise CheckpointError(f"{folder}: weights of another model ({error})") from error
@@ -126,9 +129,11 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: wanted an object, got {type(record).__name__}")
     if record.get("format") != FORMAT:
         raise CheckpointError(f"{path}: wanted format {FORMAT}, got {record.get('format')!r}")
+    record.setdefault("conditioner", None)  # what was saved before there were any
     _check_keys(path, record, KEYS)
     if not isinstance(record["config"], dict):
         raise CheckpointError(f"{path}: config: wanted an object, got {record['config']!r}")
+    record["config"].setdefault("condition", "none")
     _check_keys(path, record["config"], NACConfig.names(), "config.")
     for name, least in (("num_classes", 1), ("seed", 0)):
         value = record[name]

@@ -6,7 +6,7 @@
     checkpoints/   the last two and the best          tensorboard/  the same curves
     circuit.npz    signatures, codes, P               summary.json  the result
     frames/        signatures at every validation, to see the circuit form
-    classes.json   their names, in the order of the logits
+    data.json      names of the classes, sizes that other data is brought to
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,8 +168,10 @@ def load_run(
     except ValueError as error:
         hint = f"; the run used --plugin {' '.join(config.plugin)}" if config.plugin else ""
         raise ValueError(f"{error}{hint}") from error
-    if (classes := read_classes(folder)) is not None:
-        task.adopt(classes)
+    known = read_facts(folder)
+    task.fit(known["facts"])
+    if known["classes"] is not None:
+        task.adopt(known["classes"])
     # The checkpoint holds the signatures, so the prior that they may have started from (it could
     # be a plugin's) is not needed again.
     model = build_model(replace(config, signature_start="random"), task, None)
@@ -177,18 +179,21 @@ def load_run(
     return model.eval(), task, config, checkpoint, skipped
 
 
-def read_classes(folder: Path) -> list[str] | None:
-    """Class names of a run in the order of its logits; None where they are not known."""
-    path = folder / "classes.json"
+def read_facts(folder: Path) -> dict[str, Any]:
+    """``data.json`` of a run: "classes", in the order of its logits, and "facts" of its task."""
+    path = folder / "data.json"
     if not path.is_file():
-        return None
+        return {"classes": None, "facts": {}}
     try:
-        names = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise CheckpointError(f"{path}: wanted a list of names, got {str(names)[:60]}")
-    return names
+        found = json.loads(path.read_text(encoding="utf-8"))
+        classes, facts = found["classes"], found["facts"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: not the data facts of a run ({error!r})") from error
+    names = [] if classes is None else classes
+    strings = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not strings or not isinstance(facts, dict):
+        raise CheckpointError(f"{path}: wanted names of classes and facts, got {str(found)[:60]}")
+    return {"classes": classes, "facts": facts}
 
 
 def load_weights(model: NAC, checkpoint: Checkpoint) -> None:
@@ -207,12 +212,12 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self._board: Any = None
 
-    def create(self, config: RunConfig, classes: Sequence[str] | None = None) -> None:
-        """Make the folder, its configuration and the names of its classes."""
+    def create(self, config: RunConfig, task: Task) -> None:
+        """Make the folder, its configuration, and what is to be known of its data."""
         self.path.mkdir(parents=True, exist_ok=True)
-        if classes is not None:
-            text = json.dumps(list(classes), ensure_ascii=False) + "\n"
-            write_atomically(self.path / "classes.json", text.encode())
+        classes = None if task.classes is None else list(task.classes)
+        text = json.dumps({"classes": classes, "facts": task.facts()}, ensure_ascii=False) + "\n"
+        write_atomically(self.path / "data.json", text.encode())
         write_atomically(self.path / "config.yaml", dump_config(config).encode())
 
     def open_metrics(self, step: int) -> None:

@@ -161,6 +161,20 @@ class Task(ABC):
         if self.classes is None or list(self.classes) != list(classes):
             raise ValueError(f"classes: wanted {named(classes)}, got {named(self.classes or ())}")
 
+    def facts(self) -> Mapping[str, Any]:
+        """What the sizes of a tokenizer follow from in the data, as JSON values, for :meth:`fit`.
+
+        A run keeps them, so that it can be tried on data of other sizes.
+        """
+        return {}
+
+    def fit(self, facts: Mapping[str, Any]) -> None:  # noqa: B027 (sizes may not depend on data)
+        """Bring this data to the sizes that a run's :meth:`facts` tell.
+
+        Raises:
+            ValueError: If that cannot be done.
+        """
+
     @abstractmethod
     def baselines(self, split: str) -> dict[str, float]:
         """Accuracies in [0, 1] that need no learning, "majority_accuracy" at least."""

@@ -38,7 +38,7 @@ def test_the_page_trains_evaluates_and_finds_damage(
 ) -> None:
     out = tmp_path / "run"
     assert main(["train", *flags(plugin, out)]) == 0
-    assert json.loads((out / "classes.json").read_text()) == ["sine", "square", "saw"]
+    assert json.loads((out / "data.json").read_text())["classes"] == ["sine", "square", "saw"]
     summary = json.loads((out / "summary.json").read_text())
     assert summary["test_n"] == 200 and "generated" in summary["data"]
     capsys.readouterr()

@@ -28,7 +28,7 @@ ROOMS = [
     *("priors", "tasks", "initialise", "design", "pointwise", "modfc", "scatter", "attention"),
     *("backends", "blocks", "circuit", "generators", "conditional", "model", "presets"),
     *("checkpoint", "config", "rundir", "pretrained", "machine", "memory"),
-    *("scoring", "optim", "averaging", "batches", "progress", "probing", "comparing", "pruning"),
+    *("scoring", "optim", "averaging", "batches", "progress", "probing", "comparing", "pruning", "fewshot"),
     *("frozen", "portable", "exporting", "training"),
     *("testing", "viz", "commands", "__main__", "train", "evaluate", "prior"),
 ]

@@ -191,6 +191,8 @@ def parse(argv: Sequence[str]) -> Parsed:
     except ValueError as error:
         problems.append(f"model: {error}")
     layers.update(preset_fields(preset, asked.get("task", RunConfig.task)))
+    if "task_set" in asked:  # beside those of the preset, not instead of them
+        asked["task_set"] = {**layers.get("task_set", {}), **asked["task_set"]}
     values = {**layers, **asked}
     config = RunConfig(**{**values, "curriculum": tuple(map(tuple, values.get("curriculum", ())))})
     problems += config.problems()

@@ -116,7 +116,7 @@ def smaller_run(arguments: argparse.Namespace) -> dict[str, Any]:
         "kept": kept.tolist(),
     }  # fmt: skip
     folder = RunFolder(out)
-    folder.create(new)
+    folder.create(new, task)
     weights = {f"model/{name}": t for name, t in small.state_dict().items()}
     state = {
         **{k: checkpoint.state[k] for k in ("step", "seconds", "best_step")},

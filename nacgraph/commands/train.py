@@ -84,7 +84,7 @@ def run(plan: Plan) -> int:
     progress.baselines = task.baselines("val") if first else {}
     progress.floor = prior_floor(config, target) if first else None
     if folder is not None and plan.checkpoint is None:
-        folder.create(config, task.classes)
+        folder.create(config, task)
     module = NACLightning(model, task, config, target, folder, progress, plan.checkpoint)
     if plan.checkpoint is not None:
         module.restore(plan.checkpoint)

@@ -1,0 +1,147 @@
+"""NAC and Perceiver IO on every modality, on real data: the tables of docs/modalities.md.
+
+    python benchmarks/modalities.py --data FOLDER --fashion FOLDER --runs FOLDER --jobs 2
+
+Every cell is ``nacgraph train`` at preset ``small``, as the command that is printed and kept in
+results/modalities.json. Cells that are finished are not run again, so that it can be interrupted.
+FOLDER of ``--data`` holds movie_snippets.tsv and kicad_points.npz, that of ``--fashion`` the IDX
+files of Fashion-MNIST.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SEEDS = (0, 1, 2)
+TWO = {"nac": ["--model", "nac"], "perceiver_io": ["--model", "perceiver_io"]}
+NLVR2 = {
+    "nac, conditional": ["--model", "nac"],
+    "nac": ["--model", "nac", "--condition", "none"],
+    "perceiver_io": ["--model", "perceiver_io", "--condition", "none"],
+}
+CELLS = {"text": TWO, "points": TWO, "images": TWO, "nlvr2": NLVR2}
+
+
+def command(task: str, flags: list[str], seed: int, data: str | None) -> list[str]:
+    """The training of one cell, without its folder."""
+    where = [] if data is None else ["--data", data]
+    return ["train", "--task", task, "--preset", "small", *flags, "--seed", str(seed), *where]
+
+
+def run(folder: Path, words: list[str]) -> None:
+    """Train one cell, unless it is finished; what it says goes to a file beside it."""
+    if (folder / "summary.json").is_file():
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    log = folder.with_suffix(".log")
+    again = ["--resume", "auto"] if folder.exists() else []
+    print(f"{folder.name}: nacgraph {shlex.join(words)}", flush=True)
+    with open(log, "a", encoding="utf-8") as out:
+        subprocess.run(
+            [sys.executable, "-m", "nacgraph", *words, "--out", str(folder), *again],
+            stdout=out, stderr=out, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+
+def mean_sd(values: list[float]) -> str:
+    """``46.2 ± 0.8``, in percent."""
+    sd = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * statistics.mean(values):.1f}{sd}"
+
+
+def paired(one: list[float], other: list[float]) -> str:
+    """Mean difference over seeds, and its 95 % interval by Student's t, in points."""
+    differences = [100 * (a - b) for a, b in zip(one, other, strict=True)]
+    mean = statistics.mean(differences)
+    if len(differences) < 3:
+        return f"{mean:+.1f}"
+    half = 4.303 * statistics.stdev(differences) / math.sqrt(len(differences))  # t, 2 degrees
+    return f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})"
+
+
+def main() -> int:
+    """Train what is not trained yet, and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--fashion", type=Path, required=True)
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--tasks", default=",".join(CELLS))
+    parser.add_argument("--jobs", type=int, default=1)
+    arguments = parser.parse_args()
+    data = {
+        "text": arguments.data / "movie_snippets.tsv",
+        "points": arguments.data / "kicad_points.npz",
+        "images": arguments.fashion,
+    }
+    work = []
+    for seed in SEEDS:  # all of seed 0 first, so that an early end has a whole table
+        for task in arguments.tasks.split(","):
+            for name, flags in CELLS[task].items():
+                folder = arguments.runs / f"{task}-{name.replace(', ', '-')}-s{seed}"
+                path = data.get(task)
+                words = command(task, flags, seed, None if path is None else str(path))
+                work.append((task, name, seed, folder, words))
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        list(pool.map(lambda cell: run(cell[3], cell[4]), work))
+    rows = []
+    for task, name, seed, folder, words in work:
+        if not (folder / "summary.json").is_file():
+            print(f"not finished: {folder}", file=sys.stderr)
+            continue
+        summary = json.loads((folder / "summary.json").read_text("utf-8"))
+        kept = ("val_accuracy", "test_accuracy", "test_n", "majority_accuracy", "seconds",
+                "parameters", "steps", "prior_loss", "mean_degree")  # fmt: skip
+        shown = [word for word in words if "/" not in word]
+        rows.append({"task": task, "model": name, "seed": seed, "command": shlex.join(shown),
+                     "data": Path(words[-1]).name if task in data else "generated",
+                     **{key: summary.get(key) for key in kept}})  # fmt: skip
+    out = HERE / "results" / "modalities.json"
+    old = json.loads(out.read_text("utf-8")) if out.is_file() else []
+    mine = {(row["task"], row["model"], row["seed"]) for row in rows}
+    rows += [row for row in old if (row["task"], row["model"], row["seed"]) not in mine]
+    rows.sort(key=lambda row: (list(CELLS).index(row["task"]), row["model"], row["seed"]))
+    out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    print("\n".join(table(rows)))
+    return 0
+
+
+def table(rows: list[dict]) -> list[str]:
+    """One line a task and model: mean ± standard deviation over seeds."""
+    lines = [
+        "| task | model | validation % | test % | majority % | to perceiver_io, test points (95 %) "
+        "| parameters | minutes |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for task in CELLS:
+        for name in CELLS[task]:
+            mine = [row for row in rows if (row["task"], row["model"]) == (task, name)]
+            rival = {r["seed"]: r["test_accuracy"] for r in rows
+                     if (r["task"], r["model"]) == (task, "perceiver_io")}  # fmt: skip
+            if not mine:
+                continue
+            shared = [row for row in mine if row["seed"] in rival]
+            gap = "" if name == "perceiver_io" or not shared else paired(
+                [row["test_accuracy"] for row in shared], [rival[row["seed"]] for row in shared]
+            )  # fmt: skip
+            lines.append(
+                f"| {task} | {name} | {mean_sd([row['val_accuracy'] for row in mine])} "
+                f"| {mean_sd([row['test_accuracy'] for row in mine])} "
+                f"| {100 * mine[0]['majority_accuracy']:.1f} | {gap} "
+                f"| {mine[0]['parameters']:,} "
+                f"| {statistics.mean(row['seconds'] for row in mine) / 60:.1f} |"
+            )
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())
