@@ -9,9 +9,13 @@ from importlib import import_module
 COMMANDS = {  # name: what it does; each is nacgraph/commands/NAME.py with main(argv) -> exit code
     "train": "train a circuit on a task under a graph prior",
     "evaluate": "accuracy of a trained circuit",
+    "data": "tasks and what they read; check files before training on them",
     "prior": "list graph priors, check one",
     "analyze": "statistics, pictures and a report of a trained circuit",
     "compare": "how alike the wirings of two runs are",
+    "embed": "circuits of a conditional run, and what they go with",
+    "fewshot": "new classes from a few samples, beside a baseline",
+    "renditions": "accuracy on images drawn otherwise, bent and spoilt",
     "prune": "a smaller run without the modules that matter least",
     "export": "a trained circuit as ONNX or a torch program",
     "doctor": "this machine, backends chosen, memory a run would take",

@@ -2,9 +2,12 @@
 
 from nacgraph.tasks.base import TASKS, Batch, Task, get_task, parameters, register_task
 from nacgraph.tasks.findings import DataError, Findings
+from nacgraph.tasks.images import Images
 from nacgraph.tasks.listops import ListOps
+from nacgraph.tasks.points import Points
 from nacgraph.tasks.splits import Data, Table
 from nacgraph.tasks.table import TableTask
+from nacgraph.tasks.text import Text
 from nacgraph.tasks.tokenizers import SequenceTokenizer, register_tokenizer
 
 __all__ = [
@@ -13,11 +16,14 @@ __all__ = [
     "Data",
     "DataError",
     "Findings",
+    "Images",
     "ListOps",
+    "Points",
     "SequenceTokenizer",
     "Table",
     "TableTask",
     "Task",
+    "Text",
     "get_task",
     "parameters",
     "register_task",

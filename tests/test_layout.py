@@ -28,8 +28,8 @@ ROOMS = [
     *("priors", "tasks", "initialise", "design", "pointwise", "modfc", "scatter", "attention"),
     *("backends", "blocks", "circuit", "generators", "conditional", "model", "presets"),
     *("checkpoint", "config", "rundir", "pretrained", "machine", "memory"),
-    *("scoring", "optim", "averaging", "batches", "progress", "probing", "comparing", "pruning", "fewshot"),
-    *("frozen", "portable", "exporting", "training"),
+    *("scoring", "optim", "averaging", "batches", "progress", "probing", "comparing", "pruning"),
+    *("fewshot", "designs", "frozen", "portable", "exporting", "training"),
     *("testing", "viz", "commands", "__main__", "train", "evaluate", "prior"),
 ]
 # A prior sees a matrix and a task sees logits; neither may ever see a circuit.

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nacgraph.viz.animation import save_animation as save_animation
     from nacgraph.viz.degrees import degree_ccdf_figure as degree_ccdf_figure
+    from nacgraph.viz.designs import circuits_figure as circuits_figure
+    from nacgraph.viz.designs import designs_figure as designs_figure
     from nacgraph.viz.drawing import circuit_drawing as circuit_drawing
     from nacgraph.viz.dropping import dropping_figure as dropping_figure
     from nacgraph.viz.embedding import embed_circuits as embed_circuits
     from nacgraph.viz.embedding import embedding_figure as embedding_figure
+    from nacgraph.viz.fewshot import fewshot_figure as fewshot_figure
     from nacgraph.viz.frames import Frame as Frame
     from nacgraph.viz.frames import frame_distances as frame_distances
     from nacgraph.viz.frames import frames_figure as frames_figure
@@ -46,13 +49,16 @@ _HOME = {  # public name: the file that defines it
     "block_figure": "structure",
     "circuit_drawing": "drawing",
     "circuit_figure": "plots",
+    "circuits_figure": "designs",
     "community_colours": "style",
     "curves_figure": "runs",
     "degree_ccdf_figure": "degrees",
+    "designs_figure": "designs",
     "draw_graph": "plots",
     "dropping_figure": "dropping",
     "embed_circuits": "embedding",
     "embedding_figure": "embedding",
+    "fewshot_figure": "fewshot",
     "force_layout": "layout",
     "frame_distances": "frames",
     "frames_figure": "frames",

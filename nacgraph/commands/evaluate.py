@@ -92,8 +92,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         "ci95": list(found.ci95),
         **({} if among is None else {"accuracy_among_present": among}),
         "loss": found.loss,
-        "majority_accuracy": baselines.get("majority_accuracy"),
-        "root_operator_accuracy": baselines.get("root_operator_accuracy"),
+        **baselines,
     }
     if arguments.out is not None:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -131,7 +131,7 @@ def smaller_run(arguments: argparse.Namespace) -> dict[str, Any]:
         "best_step": checkpoint.state["best_step"],
         "val_accuracy": found.accuracy,
         "test_accuracy": None,
-        **{k: summary.get(k) for k in ("majority_accuracy", "root_operator_accuracy")},
+        **task.baselines("test"),
         **numbers,
         "pruned": made,
         "data": task.describe(),

@@ -1,0 +1,33 @@
+"""Few-shot adaptation: a trained model learns new classes from a few samples of each."""
+
+from __future__ import annotations
+
+from nacgraph.fewshot.adapting import (
+    PARTS,
+    Recipe,
+    adapt,
+    answered,
+    learning,
+    parts_of,
+    usual_rate,
+)
+from nacgraph.fewshot.counting import mean_interval, paired_difference, sign_flip_p
+from nacgraph.fewshot.episodes import Episode, Pool, digest, draw_episode, make_pool
+
+__all__ = [
+    "PARTS",
+    "Episode",
+    "Pool",
+    "Recipe",
+    "adapt",
+    "answered",
+    "digest",
+    "draw_episode",
+    "learning",
+    "make_pool",
+    "mean_interval",
+    "paired_difference",
+    "parts_of",
+    "sign_flip_p",
+    "usual_rate",
+]

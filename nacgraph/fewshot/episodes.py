@@ -1,0 +1,149 @@
+"""Episodes: a few samples of new classes to learn from, and others to be asked about."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from nacgraph.tasks import Batch
+from nacgraph.tasks.splits import Table
+from nacgraph.tasks.table import TableTask
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Samples of classes that pre-training has not seen.
+
+    Attributes:
+        task: Makes batches of the table.
+        table: Samples of all splits, one after another; labels count ``classes``.
+        classes: Names of the new classes.
+        short: Names of new classes that were left out, since they have too few samples.
+    """
+
+    task: TableTask
+    table: Table
+    classes: tuple[str, ...]
+    short: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One small problem: tell ``classes`` apart, having seen ``support``.
+
+    Labels are places in ``classes``. The samples of a smaller number of shots are among those of
+    a larger one, and the queries are the same.
+    """
+
+    number: int
+    classes: tuple[str, ...]
+    support: Batch
+    queries: Batch
+    digest: str
+
+
+def make_pool(task: TableTask, known: Collection[str], ways: int, samples: int) -> Pool:
+    """The samples of those classes of a task that are not among ``known``.
+
+    All splits serve: of classes that pre-training has not seen, none is used up.
+
+    Args:
+        task: Its data is read here.
+        known: Classes of pre-training.
+        ways: Classes wanted, at least.
+        samples: Samples wanted of each; classes with fewer are left out.
+
+    Raises:
+        ValueError: If fewer than ``ways`` classes are left.
+    """
+    data = task.load()
+    tables = list(data.splits.values())
+    counts = sum(np.bincount(t.labels, minlength=len(data.classes)) for t in tables)
+    new = [k for k, name in enumerate(data.classes) if name not in known]
+    kept = [k for k in new if counts[k] >= samples]  # type: ignore[index]
+    if len(kept) < ways:
+        raise ValueError(
+            f"ways: wanted at least {ways} classes that pre-training has not seen, with {samples} "
+            f"samples each, got {len(kept)}: of {len(data.classes)} classes of this data, "
+            f"{len(data.classes) - len(new)} are of pre-training (train with --task-set "
+            f"without_classes=NAME,… to leave some out) and {len(new) - len(kept)} have too few "
+            "samples"
+        )
+    number = np.full(len(data.classes), -1)
+    number[kept] = np.arange(len(kept))
+    parts = [t.take(np.flatnonzero(np.isin(t.labels, kept))) for t in tables]
+    table = joined([replace(part, labels=number[part.labels]) for part in parts])
+    short = tuple(data.classes[k] for k in new if k not in kept)
+    return Pool(task, table, tuple(data.classes[k] for k in kept), short)
+
+
+def joined(tables: Sequence[Table]) -> Table:
+    """The rows of several tables, one after another, without their tags."""
+    columns = {name: _joined([t.columns[name] for t in tables]) for name in tables[0].columns}
+    return Table(np.concatenate([t.labels for t in tables]), columns)
+
+
+def _joined(parts: list[Any]) -> Any:
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.concatenate(parts)
+    return [entry for part in parts for entry in part]
+
+
+def draw_episode(
+    pool: Pool, ways: int, shots: int, queries: int, seed: int, number: int
+) -> Episode:
+    """Episode ``number``: decided by the seed and its number alone.
+
+    Args:
+        pool: Where classes and samples come from.
+        ways: Classes.
+        shots: Samples of each to learn from.
+        queries: Samples of each to be asked about.
+        seed: Seed of all episodes.
+        number: Which one, from 0.
+
+    Raises:
+        ValueError: If a count is below one, or the pool is too small for it.
+    """
+    for name, value in (("ways", ways), ("shots", shots), ("queries", queries)):
+        if value < 1:
+            raise ValueError(f"{name}: wanted at least 1, got {value}")
+    if ways > len(pool.classes):
+        raise ValueError(f"ways: wanted at most the {len(pool.classes)} classes, got {ways}")
+    rng = np.random.default_rng((seed, number))
+    chosen = rng.permutation(len(pool.classes))[:ways]
+    learned, asked = [], []
+    for k in chosen:
+        rows = rng.permutation(np.flatnonzero(pool.table.labels == k))
+        if len(rows) < queries + shots:
+            raise ValueError(
+                f"class {pool.classes[k]}: wanted {queries} + {shots} samples, got {len(rows)}"
+            )
+        asked.append(rows[:queries])
+        learned.append(rows[queries : queries + shots])
+    classes = tuple(pool.classes[k] for k in chosen)
+    support, query = _batch(pool, learned), _batch(pool, asked)
+    return Episode(number, classes, support, query, digest(classes, support, query))
+
+
+def _batch(pool: Pool, rows: list[np.ndarray]) -> Batch:
+    """The rows of every class as one batch, labelled by place, without augmentation."""
+    labels = np.repeat(np.arange(len(rows)), [len(own) for own in rows])
+    table = replace(pool.table.take(np.concatenate(rows)), labels=labels)
+    return pool.task.collate(table, np.arange(len(labels)), None)
+
+
+def digest(classes: Sequence[str], *batches: Batch) -> str:
+    """What tells whether two episodes are the same: sixteen digits of all that is in them."""
+    found = hashlib.sha256("\0".join(classes).encode())
+    for batch in batches:
+        for field in fields(batch):
+            tensor = getattr(batch, field.name)
+            if tensor is not None:
+                found.update(f"{field.name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                found.update(tensor.contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]

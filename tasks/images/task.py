@@ -1,0 +1,213 @@
+"""The images task: any labelled images, tokens by a small convolutional stem."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from nacgraph.tasks.base import Batch, register_task
+from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.images.augment import Augmentation, augmented, mixed
+from nacgraph.tasks.images.listing import Wanted
+from nacgraph.tasks.images.reading import read_images
+from nacgraph.tasks.images.renditions import check, render
+from nacgraph.tasks.images.stem import ImageTokenizer
+from nacgraph.tasks.splits import Data, Table
+from nacgraph.tasks.table import TableTask
+
+
+@register_task("images")
+class Images(TableTask):
+    """Labelled images of one size, read from the usual layouts; without data, 8 × 8 digits.
+
+    Args:
+        seed: Seed of the order of batches and of augmentation.
+        batch_size: Images a batch, over all ranks.
+        data: Folder, file or archive; None takes scikit-learn's handwritten digits.
+        cache_dir: Where archives are unpacked and decoded images are kept.
+        data_seed: Seed of splits that are carved.
+        only_classes: Keep images of these classes only.
+        without_classes: Leave out images of these classes.
+        whole_is_test: Data without a test split is one as a whole.
+        stem_layers: Blocks of each stage of the stem.
+        stem_width: Channels of its first stage.
+        size: Side to which images are brought: shorter side scaled, middle cut out; 0 keeps
+            their own where all are alike, and is 64 where they are not.
+        channels: 1 or 3; 0 keeps what is there, RGB where any image has colour.
+        flip: Mirror half of the training images; None: unless they are digits.
+        crop: Pixels by which training images are shifted at most; None: a fourteenth of the side.
+        mixup: Parameter of the Beta distribution by which training images are mixed; 0: none.
+        cutmix: The same for pasted boxes; 0: none.
+        erase: Probability that a rectangle of a training image is overwritten.
+        randaugment: Random operations on each training image; 0: none.
+        magnitude: Strength of these, up to 10.
+        smoothing: Share of training targets that is spread over all classes.
+
+    Raises:
+        FileNotFoundError: If ``data``, or a file that belongs to it, is not there.
+        DataError: If something in it is damaged.
+        ValueError: If an argument is out of range, or no layout fits.
+    """
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        # So short a run sees each image once or twice: augmentation would only slow it down.
+        "tiny": {
+            "steps": 500, "learning_rate": 2e-3, "read_every": 0, "validate_every": 100,
+            "task_set": {"crop": 0, "flip": False},
+        },
+        "small": {
+            "curriculum": (), "steps": 2200, "learning_rate": 3e-3, "rounds": 2, "read_every": 0,
+            "ffn_factor": 2, "stem_layers": 1, "validate_every": 550, "validate_samples": 500,
+            "checkpoint_every": 550, "threads": 1, "task_set": {"crop": 0, "flip": False},
+        },
+    }  # fmt: skip
+
+    def __init__(
+        self,
+        seed: int = 0,
+        batch_size: int = 32,
+        data: str | Path | None = None,
+        cache_dir: str | Path | None = None,
+        data_seed: int = 0,
+        only_classes: str | Sequence[str] = (),
+        without_classes: str | Sequence[str] = (),
+        whole_is_test: bool = False,
+        stem_layers: int = 1,
+        stem_width: int = 32,
+        size: int = 0,
+        channels: int = 0,
+        flip: bool | None = None,
+        crop: int | None = None,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        erase: float = 0.0,
+        randaugment: int = 0,
+        magnitude: float = 6.0,
+        smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(seed, batch_size, data, cache_dir, data_seed, only_classes,
+                         without_classes, whole_is_test)  # fmt: skip
+        if stem_layers < 0 or stem_width < 1:
+            raise ValueError(
+                "stem_layers, stem_width: wanted at least 0 and 1, "
+                f"got {stem_layers} and {stem_width}"
+            )
+        if size < 0 or 0 < size < 4:
+            raise ValueError(f"size: wanted 0 or at least 4 pixels, got {size}")
+        if channels not in (0, 1, 3):
+            raise ValueError(f"channels: wanted 0, 1 or 3, got {channels}")
+        self.size, self.channels = size, channels
+        self.stem_layers, self.stem_width = stem_layers, stem_width
+        self._flip, self._crop = flip, crop
+        self._how = Augmentation(
+            randaugment, magnitude, crop or 0, bool(flip), erase, mixup, cutmix, smoothing
+        )
+        self._style: tuple[str, int, int] | None = None
+
+    def read(self, path: Path | None, found: Findings) -> Data:
+        wanted = Wanted(self.size, self.channels, self.cache_dir)
+        return read_images(path, wanted, found, str(self.data or ""))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of every image."""
+        table = next(iter(self.load().splits.values()))
+        high, wide, channels = table.columns["images"].shape[1:]
+        return high, wide, channels
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What is done to training images; what was left open follows from the data."""
+        flip, crop = self._flip, self._crop
+        if flip is None:  # a mirrored 2 is no digit
+            flip = not set(self.classes) <= set("0123456789")
+        if crop is None:
+            crop = round(min(self.shape[:2]) / 14)
+        return Augmentation(**{**vars(self._how), "flip": flip, "crop": crop})
+
+    def collate(self, table: Table, index: np.ndarray, rng: np.random.Generator | None) -> Batch:
+        images, labels = table.columns["images"][index], table.labels[index]
+        targets = None
+        if rng is not None:
+            how = self.augmentation
+            images = augmented(images, how, rng)
+            floats, targets = mixed(_unit(images), labels, self.num_classes, how, rng)
+        else:
+            if self._style is not None:
+                name, strength, seed = self._style
+                images = render(images, name, strength, index, seed)
+            floats = _unit(images)
+        return Batch(
+            torch.from_numpy(floats).permute(0, 3, 1, 2),
+            torch.ones(len(index), 1, dtype=torch.bool),
+            torch.from_numpy(labels),
+            torch.from_numpy(np.asarray(index, np.int64)),
+            targets=None if targets is None else torch.from_numpy(targets),
+        )
+
+    def rendered(self, name: str, strength: int, seed: int = 0) -> Images:
+        """This task with the same data, whose batches to evaluate on are a rendition of it.
+
+        Raises:
+            ValueError: If there is no such rendition or strength.
+        """
+        check(name, strength)
+        self.load()  # once for all copies
+        task = copy.copy(self)
+        task._style = (name, strength, seed)
+        return task
+
+    def facts(self) -> dict[str, Any]:
+        """What a trained tokenizer's sizes follow from, as JSON values, for :meth:`fit`."""
+        high, wide, channels = self.shape
+        return {"height": high, "width": wide, "channels": channels}
+
+    def fit(self, facts: Mapping[str, Any]) -> None:
+        """Bring images, of other data too, to the size and channels that a run was trained on.
+
+        Raises:
+            ValueError: If these are not square and the data has others.
+        """
+        if not facts:
+            return
+        high, wide, channels = (int(facts[name]) for name in ("height", "width", "channels"))
+        if (high, wide, channels) == self.shape:
+            return
+        if high != wide:
+            raise ValueError(
+                f"data: wanted images of {high} × {wide} pixels, as in the run, got "
+                f"{self.shape[0]} × {self.shape[1]}"
+            )
+        self.size, self.channels, self._data = high, channels, None
+
+    def tokenizer(self, dim: int, seed: int = 0) -> nn.Module:
+        high, wide, channels = self.shape
+        return ImageTokenizer(
+            high, wide, channels, dim, self.stem_layers, self.stem_width, seed=seed
+        )
+
+    def made_up(self, count: int, length: int, generator: torch.Generator) -> Batch:
+        """Noise of the data's size; ``length`` does not matter."""
+        if self._data is None and self.data is not None and self.size:
+            high = wide = self.size
+            channels = self.channels or 3
+        else:
+            high, wide, channels = self.shape
+        images = torch.rand(count, high, wide, channels, generator=generator)
+        real = torch.ones(count, 1, dtype=torch.bool)
+        labels = torch.zeros(count, dtype=torch.long)
+        return Batch(images.permute(0, 3, 1, 2), real, labels, torch.arange(count))
+
+    def data_bytes(self) -> int:
+        """A byte for each pixel and channel."""
+        return sum(t.columns["images"].nbytes for t in self.load().splits.values())
+
+
+def _unit(images: np.ndarray) -> np.ndarray:
+    return images.astype(np.float32) / np.float32(255)

@@ -1,0 +1,124 @@
+"""Folders of OFF meshes: ModelNet's ``CATEGORY/{train,test}/CATEGORY_NNNN.off``."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from nacgraph.tasks.cache import Arrays, cached, default_cache_dir
+from nacgraph.tasks.findings import DataError, Findings
+from nacgraph.tasks.points.clouds import normalised
+from nacgraph.tasks.points.off import read_off, surface_points
+from nacgraph.tasks.splits import Data, Table
+
+SPLITS = ("train", "test")
+SAMPLED = 2048  # points of a mesh, as many as in ModelNet's HDF5 files; more if more are wanted
+_VERSION = 1  # to be raised with any change of what is sampled from a mesh
+
+
+def is_layout(folder: Path) -> bool:
+    """Whether there are meshes in folders of categories, divided into train and test or not."""
+    return any(any(folder.glob(f"*/{split}/*.off")) for split in SPLITS) or any(
+        folder.glob("*/*.off")
+    )
+
+
+def read_folder(
+    folder: Path, count: int, seed: int, cache_dir: Path | None, found: Findings
+) -> Data:
+    """Points sampled by area from every mesh, into the unit sphere; "train" and "test".
+
+    A folder of ``CATEGORY/NAME.off`` without train and test is all "train". What was sampled is
+    kept in ``cache_dir`` and found there again as long as names, sizes and times of the files
+    stay; collecting damage reads every mesh anew.
+    """
+    classes, listed = _listed(folder, found)
+    size = max(SAMPLED, count)
+    names = [path.relative_to(folder).as_posix() for _, _, path in listed]
+    if found.collect:
+        arrays = _sampled(folder, names, size, seed, found)
+    else:
+        settings = {"version": _VERSION, "points": size, "seed": seed, "files": _state(listed)}
+        name = f"points-off-v{_VERSION}-{_short(str(settings))}.npz"
+        arrays = cached(
+            (cache_dir or default_cache_dir()) / name, settings,
+            lambda: _sampled(folder, names, size, seed, found),
+        )  # fmt: skip
+    kept, points = arrays["kept"], arrays["points"]
+    splits = {}
+    for split in SPLITS:
+        rows = [row for row, file in enumerate(kept) if listed[file][0] == split]
+        if rows:
+            labels = np.array([listed[kept[row]][1] for row in rows], np.int64)
+            splits[split] = Table(labels, {"points": points[rows]})
+    return Data(splits, classes, f"points sampled from the meshes of {folder.name} (OFF)")
+
+
+def _listed(folder: Path, found: Findings) -> tuple[tuple[str, ...], list[tuple[str, int, Path]]]:
+    """Category names, and split, label and path of every mesh, in order of their names."""
+    categories = [p for p in sorted(folder.iterdir()) if p.is_dir() and _shows(p)]
+    classes = tuple(p.name for p in categories)
+    divided = any((p / split).is_dir() for p in categories for split in SPLITS)
+    listed: list[tuple[str, int, Path]] = []
+    for label, category in enumerate(categories):
+        places = {s: category / s for s in SPLITS} if divided else {"train": category}
+        before = len(listed)
+        for split, place in places.items():
+            for path in sorted(place.glob("*.off")):
+                if not _shows(path):
+                    continue
+                named = path.stem.rpartition("_")[0]
+                if divided and named != category.name and named in classes:
+                    found.damaged(path, f"wanted a mesh of {category.name}, got one of {named}")
+                    continue
+                listed.append((split, label, found.read(path)))
+        if len(listed) == before:
+            inside = " in train or test" * divided
+            found.damaged(category, f"wanted .off meshes{inside}, got none")
+    if not listed:
+        raise DataError(f"{folder}: wanted .off meshes, got none that can be used")
+    return classes, listed
+
+
+def _sampled(folder: Path, names: list[str], size: int, seed: int, found: Findings) -> Arrays:
+    """``points`` (M, size, 3), and ``kept`` (M): which of the names each is of."""
+    points = np.empty((len(names), size, 3), np.float32)
+    kept: list[int] = []
+    for row, name in enumerate(names):
+        mesh = read_off(folder / name, found)
+        if mesh is not None:
+            # By name, so that a mesh has the same points whatever lies beside it.
+            key = int(_short(name), 16)
+            drawn = surface_points(mesh, size, np.random.default_rng((seed, key)))
+            points[len(kept)] = normalised(drawn)
+            kept.append(row)
+        _show(row + 1, len(names))
+    return {"points": points[: len(kept)], "kept": np.array(kept, np.int64)}
+
+
+def _state(listed: list[tuple[str, int, Path]]) -> str:
+    """A digest of names, sizes and times of all files."""
+    lines = []
+    for _, label, path in listed:
+        stat = path.stat()
+        lines.append(f"{label} {path.resolve()} {stat.st_size} {stat.st_mtime_ns}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _shows(path: Path) -> bool:
+    return not path.name.startswith((".", "__MACOSX"))
+
+
+def _show(done: int, total: int) -> None:
+    """One line on stderr that is kept up to date, for folders that take a while."""
+    if total >= 500 and (done == total or (done % 50 == 0 and sys.stderr.isatty())):
+        start, end = "\r" if sys.stderr.isatty() else "", "\n" if done == total else ""
+        sys.stderr.write(f"{start}sampling points: {done:,} of {total:,} meshes{end}")
+        sys.stderr.flush()

@@ -1,0 +1,132 @@
+"""OFF meshes: reading them, and drawing points uniformly from their surface.
+
+Not torch_geometric.io.read_off and SamplePoints, tried: the reader loses the last line of a file
+without a final newline and every polygon of five or more corners without a word, takes a cut-off
+file for a smaller mesh, and fails on ``OFF`` with a blank behind it; its errors name neither file
+nor line; and the sampler draws from PyTorch's global generator.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.points.tables import shown
+
+Mesh = tuple[np.ndarray, np.ndarray]
+
+
+class _Wrong(Exception):
+    """What is wrong, and in which line, if it is one."""
+
+    def __init__(self, what: str, line: int | None = None) -> None:
+        super().__init__(what)
+        self.line = line
+
+
+def read_off(path: Path, found: Findings) -> Mesh | None:
+    """Vertices (V, 3) float64 and triangles (F, 3) int64 of a mesh; polygons are cut into fans.
+
+    The counts may be glued to ``OFF``, blank lines and ``#`` comments may stand anywhere, and
+    numbers behind a face's corners, its colour, are skipped. None if the file is damaged and
+    ``found`` collects; the faces have an area together.
+    """
+    try:
+        return _parsed(path.read_bytes())
+    except _Wrong as wrong:
+        where = f"{path}, line {wrong.line}" if wrong.line is not None else path
+        found.damaged(where, str(wrong))
+        return None
+
+
+def surface_points(mesh: Mesh, count: int, rng: np.random.Generator) -> np.ndarray:
+    """``count`` points (count, 3) float64, uniform over the area of all faces."""
+    vertices, triangles = mesh
+    corner, one, two = (vertices[triangles[:, k]] for k in range(3))
+    total = np.cumsum(_areas(mesh))
+    chosen = np.searchsorted(total, rng.random(count) * total[-1], side="right")
+    chosen = np.minimum(chosen, len(total) - 1)  # a product may round up to the total
+    u, v = rng.random((2, count, 1))
+    over = u + v > 1  # the other half of the parallelogram, folded back
+    u, v = np.where(over, 1 - u, u), np.where(over, 1 - v, v)
+    start = corner[chosen]
+    return start + u * (one[chosen] - start) + v * (two[chosen] - start)
+
+
+def _areas(mesh: Mesh) -> np.ndarray:
+    """Twice the area of every triangle."""
+    vertices, triangles = mesh
+    corner, one, two = (vertices[triangles[:, k]] for k in range(3))
+    return np.linalg.norm(np.cross(one - corner, two - corner), axis=1)
+
+
+def _parsed(content: bytes) -> Mesh:
+    if not content.lstrip().startswith(b"OFF"):
+        raise _Wrong(f"wanted a mesh that begins with OFF, got {shown(content[:16])}")
+    lines = [
+        (number, text)
+        for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1)
+        if (text := line.partition("#")[0].strip())
+    ]
+    number, first = lines[0]
+    rest = first[3:].strip()
+    if not rest and len(lines) > 1:
+        number, rest = lines[1]
+        lines = lines[1:]
+    body = lines[1:]
+    counts = rest.split()
+    if len(counts) not in (2, 3) or not all(word.isdecimal() for word in counts):
+        raise _Wrong(f"wanted numbers of vertices, faces and edges, got {rest[:40]!r}", number)
+    many, faces = int(counts[0]), int(counts[1])
+    if many < 3 or faces < 1:
+        raise _Wrong(f"wanted at least 3 vertices and a face, got {many} and {faces}", number)
+    if len(body) != many + faces:
+        raise _Wrong(
+            f"wanted {many} vertices and {faces} faces, a line each, got {len(body)} lines, the "
+            "last one here", lines[-1][0],
+        )  # fmt: skip
+    vertices = _vertices(body[:many])
+    triangles = _triangles(body[many:], many)
+    size = np.abs(vertices).max()
+    # Squares of small numbers vanish, those of large ones overflow.
+    total = _areas((vertices / size, triangles)).sum() if size else 0.0
+    if not total > 1e-30:
+        raise _Wrong("wanted faces with an area, got a degenerate mesh: all of them have none")
+    return vertices / size, triangles
+
+
+def _vertices(lines: list[tuple[int, str]]) -> np.ndarray:
+    out = np.empty((len(lines), 3))
+    for row, (number, text) in enumerate(lines):
+        try:
+            out[row] = [float(word) for word in text.split()]
+        except ValueError as error:
+            raise _Wrong(f"wanted three coordinates, got {text[:40]!r}", number) from error
+        if not np.isfinite(out[row]).all() or len(text.split()) != 3:
+            raise _Wrong(f"wanted three finite coordinates, got {text[:40]!r}", number)
+    return out
+
+
+def _triangles(lines: list[tuple[int, str]], vertices: int) -> np.ndarray:
+    fans = []
+    for number, text in lines:
+        words = text.split()
+        try:
+            size = int(words[0])
+            polygon = [int(word) for word in words[1 : size + 1]]
+        except ValueError as error:
+            raise _Wrong(f"wanted whole numbers, got {text[:40]!r}", number) from error
+        if size < 3 or len(polygon) != size:
+            raise _Wrong(
+                f"wanted a number of corners from 3 on and as many corners, got {text[:40]!r}",
+                number,
+            )
+        for corner in polygon:
+            if not 0 <= corner < vertices:
+                raise _Wrong(
+                    f"wanted corners from 0 to {vertices - 1}, got vertex {corner}", number
+                )
+        fans += [(polygon[0], *pair) for pair in zip(polygon[1:], polygon[2:], strict=False)]
+    return np.array(fans, np.int64)
