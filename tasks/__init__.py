@@ -4,6 +4,7 @@ from nacgraph.tasks.base import TASKS, Batch, Task, get_task, parameters, regist
 from nacgraph.tasks.findings import DataError, Findings
 from nacgraph.tasks.images import Images
 from nacgraph.tasks.listops import ListOps
+from nacgraph.tasks.nlvr2 import NLVR2
 from nacgraph.tasks.points import Points
 from nacgraph.tasks.splits import Data, Table
 from nacgraph.tasks.table import TableTask
@@ -11,6 +12,7 @@ from nacgraph.tasks.text import Text
 from nacgraph.tasks.tokenizers import SequenceTokenizer, register_tokenizer
 
 __all__ = [
+    "NLVR2",
     "TASKS",
     "Batch",
     "Data",

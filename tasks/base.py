@@ -63,6 +63,8 @@ class Task(ABC):
         token_groups: Names of kinds that belong together, by a word that describes them; reports
             say which group a module reads.
         presets: Preset → fields of the run's configuration that this task sets otherwise.
+        layouts: What ``data`` may be, a line each, for `nacgraph data list`.
+        embedded: What is taken without ``data``, in a line; None where there is nothing.
         conditions: Whether there are conditioning tokens, so that ``condition="auto"`` makes the
             circuit conditional.
     """
@@ -71,6 +73,8 @@ class Task(ABC):
     token_names: ClassVar[Sequence[str] | None] = None
     token_groups: ClassVar[Mapping[str, Sequence[str]]] = {}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    layouts: ClassVar[Sequence[str]] = ()
+    embedded: ClassVar[str | None] = None
     conditions: ClassVar[bool] = False
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from small_run import SIZES
 
 from nacgraph.tasks.base import Batch
 from nacgraph.tasks.images import Images, ImageTokenizer
@@ -202,3 +205,26 @@ def test_presets_are_fields_of_a_run() -> None:
     for preset in Images.presets.values():
         assert set(preset) <= names
         Images(**preset.get("task_set", {}))
+
+
+def test_few_shot_brings_other_images_to_the_size_of_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from nacgraph.__main__ import main
+
+    images = tmp_path / "shapes"
+    rng = np.random.default_rng(0)
+    for name in ("bar", "dot"):
+        (images / name).mkdir(parents=True)
+        for k in range(12):
+            pixels = rng.integers(0, 255, (12, 12), np.uint8)
+            Image.fromarray(pixels).save(images / name / f"{k}.png")
+    sizes = {k: v for k, v in SIZES.items() if "size" not in k and "length" not in k}
+    values = {**sizes, "steps": 2, "batch_size": 4, "prior": "none", "data": images}
+    out = tmp_path / "run"
+    assert main(["train", "--task", "images", "--out", str(out), "--task-set", "stem_width=4",
+                 *(f"--{k}={v}" for k, v in values.items())]) == 0  # fmt: skip
+    # Digits are 8 x 8; the run has seen 12 x 12.
+    few = ["--ways", "3", "--shots", "1", "--queries", "2", "--episodes", "1", "--steps", "1"]
+    assert main(["fewshot", str(out), "--dataset", "embedded", *few, "--adapt", "head"]) == 0
+    assert "chance 33.3" in capsys.readouterr().out

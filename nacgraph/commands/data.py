@@ -27,10 +27,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. 0: fine; 1: the data is damaged; 2: not understood."""
     arguments = _parser().parse_args(argv)
     try:
+        if arguments.action == "clip-features":
+            return _clip_features(arguments)
         for plugin in arguments.plugin:
             load_plugin(plugin)
         return _list() if arguments.action == "list" else _check(arguments)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -54,10 +56,31 @@ def _parser() -> argparse.ArgumentParser:
         help="parameters of the task",
     )  # fmt: skip
     check.add_argument("--cache-dir", help="where archives are unpacked")
+    clip = actions.add_parser(
+        "clip-features", help="features.npz of NLVR2's images, by a frozen CLIP on this machine"
+    )
+    clip.add_argument("--data", type=Path, required=True, help="folder of JSON lines and images")
+    clip.add_argument("--model", type=Path, required=True, help="folder with a CLIP's weights")
+    clip.add_argument("--out", type=Path, required=True, help="features.npz, or a folder for it")
+    clip.add_argument("--text", action="store_true", help="features of the sentences too")
+    clip.add_argument("--batch-size", type=int, default=32)
     check.add_argument("--json", action="store_true", help="print JSON")
     check.add_argument("--digests", action="store_true", help="sha256 of the files too")
     check.add_argument("--files", action="store_true", help="every file, however many there are")
     return parser
+
+
+def _clip_features(arguments: argparse.Namespace) -> int:
+    from nacgraph.tasks.nlvr2.clip import clip_features
+
+    def report(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    made = clip_features(
+        arguments.data, arguments.out, arguments.model, arguments.text, arguments.batch_size, report
+    )
+    print(f"{made}\nnext       nacgraph train --task nlvr2 --data {made}")
+    return 0
 
 
 def _list() -> int:
@@ -81,7 +104,8 @@ def _about(task: type[Task]) -> list[tuple[str, str]]:
     if embedded := getattr(task, "embedded", None):
         about.append(("embedded", embedded))
     takes = parameters(task)
-    own = ", ".join(_plainly(name, takes[name]) for name in takes if name not in _FLAGS)
+    hidden = {*_FLAGS, "whole_is_test"}  # that one is for `evaluate --data`
+    own = ", ".join(_plainly(name, takes[name]) for name in takes if name not in hidden)
     flags = ", ".join(name for name in takes if name in _FLAGS)
     return [*about, *((k, v) for k, v in (("--task-set", own), ("flags", flags)) if v)]
 

@@ -26,7 +26,7 @@ from nacgraph.fewshot import (
     usual_rate,
 )
 from nacgraph.progress import Told
-from nacgraph.rundir import build_task, load_run
+from nacgraph.rundir import build_task, load_run, read_facts
 from nacgraph.tasks import TableTask, get_task, parameters
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def pool_of(
         )
     takes = parameters(cls)
     task = build_task(config, **{k: v for k, v in changed.items() if k in takes or k == "data"})
+    task.fit(read_facts(source.folder)["facts"])  # images of another size, to that of the run
     known = {name for each in sources for name in each.classes}
     return make_pool(cast(TableTask, task), known, arguments.ways, arguments.queries + shots)
 

@@ -15,7 +15,7 @@ from nacgraph.tasks.base import Batch, register_task
 from nacgraph.tasks.findings import Findings
 from nacgraph.tasks.images.augment import Augmentation, augmented, mixed
 from nacgraph.tasks.images.listing import Wanted
-from nacgraph.tasks.images.reading import read_images
+from nacgraph.tasks.images.reading import LAYOUTS, read_images
 from nacgraph.tasks.images.renditions import check, render
 from nacgraph.tasks.images.stem import ImageTokenizer
 from nacgraph.tasks.splits import Data, Table
@@ -55,6 +55,8 @@ class Images(TableTask):
         ValueError: If an argument is out of range, or no layout fits.
     """
 
+    layouts: ClassVar[Sequence[str]] = LAYOUTS
+    embedded: ClassVar[str | None] = "scikit-learn's handwritten digits, 8 x 8 (real)"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         # So short a run sees each image once or twice: augmentation would only slow it down.
         "tiny": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -50,6 +51,12 @@ class Points(TableTask):
     Source: Neural Attentive Circuits (NeurIPS 2022), point cloud classification.
     """
 
+    layouts: ClassVar[Sequence[str]] = (
+        "ModelNet meshes: CATEGORY/{train,test}/NAME.off, or CATEGORY/NAME.off",
+        "ModelNet as HDF5: ply_data_*.h5, {train,test}_files.txt, shape_names.txt; or one .h5",
+        "one .npz: points (N, P, 3), labels (N), and classes if there are names",
+    )
+    embedded: ClassVar[str | None] = "generated solids of ten kinds"
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         # A quarter of the usual points or less, so that a run takes minutes on one core; which
         # ones changes at every step, so that in the end most of a cloud has been seen.

@@ -1,0 +1,118 @@
+"""NLVR2's image files as arrays of one size."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nacgraph.tasks.cache import cached, default_cache_dir
+from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.nlvr2.examples import Example
+
+KEPT_FROM = 2000  # images from which decoding takes longer than reading a file of the result
+
+
+def find_images(
+    examples: Sequence[Example], bases: Sequence[Path], found: Findings
+) -> dict[str, Path]:
+    """Image name → its file. Those that are missing are reported once each.
+
+    A file may lie in ``images/SPLIT/DIRECTORY/``, ``images/SPLIT/``, ``images/``,
+    ``SPLIT/DIRECTORY/``, ``SPLIT/`` or beside the JSON file.
+    """
+    paths: dict[str, Path] = {}
+    missing: set[str] = set()
+    for example in examples:
+        for name in example.images:
+            if name in paths or name in missing:
+                continue
+            path = next((p for p in _places(example, name, bases) if p.is_file()), None)
+            if path is None:
+                missing.add(name)
+                found.damaged(
+                    example.where,
+                    f"wanted its image {name}.png in {bases[0]} or images/, "
+                    f"{example.identifier.partition('-')[0]}/ there, got none",
+                )
+            else:
+                paths[name] = found.read(path)
+    return paths
+
+
+def _places(example: Example, name: str, bases: Sequence[Path]) -> Iterator[Path]:
+    split = example.identifier.partition("-")[0]
+    for base in bases:
+        for root in (base / "images", base):
+            if example.directory is not None:
+                yield root / split / str(example.directory) / f"{name}.png"
+            yield root / split / f"{name}.png"
+            yield root / f"{name}.png"
+
+
+def open_image(path: Path, size: int | None = None) -> Any:
+    """The picture as RGB by Pillow, whatever its suffix says; squeezed to ``size`` a side.
+
+    Raises:
+        ValueError: If it is none, or cut short.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            if size is not None:
+                image.draft("RGB", (size, size))  # a JPEG is decoded no larger than needed
+            rgb = image.convert("RGB")
+        return rgb if size is None else rgb.resize((size, size), Image.Resampling.BILINEAR)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        with open(path, "rb") as file:
+            start = file.read(12)
+        html = start.lstrip().lower().startswith((b"<!doc", b"<html"))
+        got = "a page of HTML" if html else f"{start!r}… ({error})"
+        raise ValueError(f"wanted an image, got {got}") from error
+
+
+def read_images(
+    paths: Mapping[str, Path], size: int, found: Findings, cache_dir: Path | None
+) -> dict[str, np.ndarray]:
+    """Image name → (3, size, size) uint8. Those that are damaged are reported and left out."""
+    names = sorted(paths)
+
+    def make() -> dict[str, np.ndarray]:
+        images = np.zeros((len(names), 3, size, size), np.uint8)
+        whole = np.ones(len(names), bool)
+        for k, name in enumerate(names):
+            try:
+                picture = open_image(paths[name], size)
+            except ValueError as error:
+                found.damaged(paths[name], str(error))
+                whole[k] = False
+                continue
+            images[k] = np.asarray(picture).transpose(2, 0, 1)
+        return {"images": images, "whole": whole}
+
+    # A search for damage has to open every file.
+    if len(names) < KEPT_FROM or found.collect:
+        arrays = make()
+    else:
+        settings = {"kind": "nlvr2", "size": size, "files": _fingerprint(paths)}
+        code = hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
+        folder = default_cache_dir() if cache_dir is None else cache_dir
+        arrays = cached(folder / f"nlvr2-{size}-{code}.npz", settings, make)
+    return {
+        name: image
+        for name, image, whole in zip(names, arrays["images"], arrays["whole"], strict=True)
+        if whole
+    }
+
+
+def _fingerprint(paths: Mapping[str, Path]) -> str:
+    """Changes when a file is replaced, without reading any of them."""
+    total = hashlib.sha256()
+    for name in sorted(paths):
+        state = paths[name].stat()
+        total.update(f"{name} {state.st_size} {state.st_mtime_ns}\n".encode())
+    return total.hexdigest()

@@ -1,0 +1,254 @@
+"""The NLVR2 task: which tokens go to the generator and which to the executor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nacgraph.tasks.base import Batch, register_task
+from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.nlvr2.generated import generated
+from nacgraph.tasks.nlvr2.layouts import read_layout
+from nacgraph.tasks.nlvr2.scenes import SIZE, World
+from nacgraph.tasks.nlvr2.sentences import SKILLS
+from nacgraph.tasks.nlvr2.tokenizers import ImagePairTokenizer, SentenceTokenizer
+from nacgraph.tasks.nlvr2.words import HASHES, encode
+from nacgraph.tasks.splits import Data, Table, words
+from nacgraph.tasks.table import TableTask
+
+CONDITIONS = ("task", "none", "inputs")
+
+
+_SIZES: dict[str, Any] = {
+    "modules": 16, "width": 64, "code_dim": 64, "signature_dim": 32, "readouts": 4, "head_dim": 16,
+    "read_head_dim": 32, "rounds": 2, "ffn_factor": 2, "stem_layers": 1, "window": 5,
+    "batch_size": 64, "warmup": 100, "curriculum": (), "prior": "none", "threads": 1,
+    "task_set": {"colours": 2, "shapes": 2, "objects": 4},
+}  # fmt: skip
+
+
+@register_task("nlvr2")
+class NLVR2(TableTask):
+    """Is a sentence true of a pair of images?
+
+    With ``condition="task"`` the generator is given the words and makes a circuit of them, which
+    reads the two images. With "none" or "inputs" words and images are one set of tokens, so that
+    a circuit which all samples share can be compared.
+
+    Reads NLVR2's JSON lines with image files, or ``features.npz`` with frozen features. Without
+    data it generates scenes and sentences of four skills, in sets of two pairs of images and two
+    sentences: each sentence is true of one pair and false of the other, each pair has one true
+    and one false sentence, so that neither modality alone says anything. A tenth of the
+    sentences never train; they are tagged ``known: new``.
+
+    Args:
+        condition: The run's: task, none or inputs.
+        train_size, val_size, test_size: Generated samples, rounded up to whole sets of four.
+        colours, shapes, objects: Generated scenes: how many colours (2 to 4) and shapes (2 to 4)
+            there are, and most objects in an image (4 to 9).
+        skills: Generated sentences: some of hard cardinality, soft cardinality, existential,
+            spatial.
+        image_size: Pixels a side to which image files are brought.
+        patch: Pixels a side of an image's token, an even divisor of that.
+        buckets: Rows of the table of words.
+        stem_layers, window: Local blocks over the words, and how many words each sees (odd).
+        shared: What every `TableTask` takes.
+
+    Raises:
+        ValueError: If an argument is out of range.
+        FileNotFoundError: If ``data``, or a file that belongs to it, is not there.
+        DataError: If something in it is damaged.
+
+    Source: A Corpus for Reasoning about Natural Language Grounded in Photographs (ACL 2019);
+    Neural Attentive Circuits (NeurIPS 2022), conditional circuits.
+    """
+
+    layouts: ClassVar[Sequence[str]] = (
+        "NLVR2: {train,dev,test1}.json (JSON lines) and images, in folders as released or in one",
+        "features.npz, frozen features of the images: see `nacgraph data clip-features`",
+    )
+    embedded: ClassVar[str | None] = "generated scenes and sentences of four skills"
+    conditions: ClassVar[bool] = True
+    # Neither modality alone says anything, so that training begins on a plateau. Circuits of 16
+    # modules leave it within 300 steps; of 48, at width 96, some had not after 1,000.
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "tiny": {**_SIZES, "steps": 700, "train_size": 20_000, "val_size": 1_000},
+        "small": {**_SIZES, "steps": 1_500, "train_size": 40_000, "validate_every": 250},
+    }
+
+    def __init__(
+        self,
+        condition: str = "task",
+        train_size: int = 20_000,
+        val_size: int = 2_000,
+        test_size: int = 2_000,
+        colours: int = 3,
+        shapes: int = 3,
+        objects: int = 5,
+        skills: str | Sequence[str] = SKILLS,
+        image_size: int = 64,
+        patch: int = 8,
+        buckets: int = 1024,
+        stem_layers: int = 1,
+        window: int = 5,
+        **shared: Any,
+    ) -> None:
+        super().__init__(**shared)
+        if condition not in CONDITIONS:
+            raise ValueError(f"condition: wanted one of {', '.join(CONDITIONS)}, got {condition!r}")
+        for name, value, least in (
+            ("train_size", train_size, 1), ("val_size", val_size, 1), ("test_size", test_size, 1),
+            ("image_size", image_size, 2), ("patch", patch, 2), ("buckets", buckets, 2),
+            ("stem_layers", stem_layers, 0), ("window", window, 1),
+        ):  # fmt: skip
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name}: wanted a whole number >= {least}, got {value!r}")
+        if window % 2 == 0:
+            raise ValueError(f"window: wanted an odd number, got {window}")
+        self.condition, self.sizes = condition, (train_size, val_size, test_size)
+        self.world = World(colours, shapes, objects, words(skills))
+        self.patch, self.buckets = patch, buckets
+        self.stem_layers, self.window = stem_layers, window
+        self.image_size = SIZE if self.data is None else image_size
+        if patch % 2:
+            raise ValueError(f"patch: wanted an even number, got {patch}")
+        if self.image_size % patch:
+            raise ValueError(
+                f"image_size: wanted a multiple of patch = {patch}, got {self.image_size}"
+            )
+
+    # Data
+
+    def read(self, path: Path | None, found: Findings) -> Data:
+        if path is None:
+            data = generated(self.world, self.sizes, self.data_seed)
+        else:
+            data = read_layout(
+                path, self.image_size, self.data_seed, not self.whole_is_test, self.cache_dir, found
+            )
+        return replace(data, splits={k: self._worded(table) for k, table in data.splits.items()})
+
+    def _worded(self, table: Table) -> Table:
+        """The table with ids (words, 2) of its sentences, unless it has features of them."""
+        if "words" in table.columns:
+            return table
+        ids = encode(table.columns["sentence"], self.buckets)
+        return replace(table, columns={**table.columns, "words": ids})
+
+    def collate(self, table: Table, index: np.ndarray, rng: np.random.Generator | None) -> Batch:
+        left, right, said = (table.columns[name] for name in ("left", "right", "words"))
+        images = torch.from_numpy(np.stack([(left[k], right[k]) for k in index]))
+        inputs = images.float() / 255 if images.dtype == torch.uint8 else images.float()
+        counts = np.array([len(said[k]) for k in index])
+        condition = np.zeros((len(index), counts.max(), *said[index[0]].shape[1:]),
+                             said[index[0]].dtype)  # fmt: skip
+        for row, k in enumerate(index):
+            condition[row, : counts[row]] = said[k]
+        sentences = torch.from_numpy(condition)
+        return Batch(
+            inputs=inputs,
+            mask=torch.ones(len(index), 1, dtype=torch.bool),
+            labels=torch.from_numpy(table.labels[index]),
+            index=torch.from_numpy(np.asarray(index, np.int64)),
+            condition=sentences.float() if sentences.is_floating_point() else sentences,
+            condition_mask=torch.from_numpy(np.arange(counts.max()) < counts[:, None]),
+        )
+
+    def baselines(self, split: str) -> dict[str, float]:
+        """Also what a table of sentences knows: the commoner answer of each in training."""
+        result = super().baselines(split)
+        if "train" in self.load().splits:
+            train, asked = self.table("train"), self.table(split)
+            votes: dict[str, int] = {}
+            for text, label in zip(train.columns["sentence"], train.labels, strict=True):
+                votes[text] = votes.get(text, 0) + (1 if label else -1)
+            guess = np.array([votes.get(t, 0) > 0 for t in asked.columns["sentence"]])
+            result["sentence_only_accuracy"] = float((guess == (asked.labels == 1)).mean())
+        return result
+
+    # Sizes
+
+    def facts(self) -> dict[str, Any]:
+        """Shapes of images and words, which the tokenizers follow."""
+        features, width = self._shapes()
+        return {"image_size": self.image_size, "features": features, "word_features": width}
+
+    def fit(self, facts: Mapping[str, Any]) -> None:
+        """Bring images to the run's size; frozen features have to have the run's shape."""
+        if not facts:
+            return
+        if facts.get("features") is None and self.data is not None:
+            self.image_size, self._data = facts["image_size"], None
+        features, width = self._shapes()
+        for name, got, plain in (
+            ("features", features, "images"), ("word_features", width, "text"),
+        ):  # fmt: skip
+            if got != (wanted := facts.get(name)):
+                raise ValueError(
+                    f"data: wanted {name} {wanted or plain} as in the run, got {got or plain}"
+                )
+
+    def _shapes(self) -> tuple[list[int] | None, int]:
+        """(tokens, width) of an image's features, or None; width of a word's features, or 0."""
+        if self.data is None:
+            return None, 0
+        table = next(iter(self.load().splits.values()))
+        image, said = table.columns["left"][0], table.columns["words"][0]
+        features = list(image.shape) if image.ndim == 2 else None
+        return features, said.shape[1] if said.dtype.kind == "f" else 0
+
+    # Tokens
+
+    def tokenizer(self, dim: int, seed: int = 0) -> ImagePairTokenizer:
+        """Tokens of both images, and of the sentence unless the generator gets that."""
+        features, width = self._shapes()
+        return ImagePairTokenizer(
+            dim, 0 if features else self.image_size, self.patch, features,
+            self.condition != "task", self.buckets, width, self.stem_layers, self.window, seed,
+        )  # fmt: skip
+
+    def conditioner(self, dim: int, seed: int = 0) -> SentenceTokenizer:
+        """Tokens of the sentence."""
+        width = self._shapes()[1]
+        return SentenceTokenizer(dim, self.buckets, width, self.stem_layers, self.window, seed + 1)
+
+    def token_kinds(self, batch: Batch) -> Tensor | None:
+        """None: patches of an image are of no kind."""
+        return None
+
+    def made_up(self, count: int, length: int, generator: torch.Generator) -> Batch:
+        """Noise of the images' shape, and as many words as the longest sentence has."""
+        features, width = self._shapes()
+        shape = tuple(features) if features else (3, self.image_size, self.image_size)
+        longest = 14 if self.data is None else max(map(len, self.table("train").columns["words"]))
+        said = (
+            torch.randn(count, longest, width, generator=generator)
+            if width
+            else torch.randint(1, self.buckets + 1, (count, longest, HASHES), generator=generator)
+        )
+        return Batch(
+            torch.rand(count, 2, *shape, generator=generator),
+            torch.ones(count, 1, dtype=torch.bool),
+            torch.zeros(count, dtype=torch.long),
+            torch.arange(count),
+            said,
+            torch.ones(count, longest, dtype=torch.bool),
+        )
+
+    def data_bytes(self) -> int:
+        """Pictures, each held once; generated ones are half as many as the samples."""
+        if self.data is None:
+            return sum(self.sizes) * 3 * SIZE**2
+        held = {
+            id(image): image.nbytes
+            for table in self.load().splits.values()
+            for side in ("left", "right")
+            for image in table.columns[side]
+        }
+        return sum(held.values())
