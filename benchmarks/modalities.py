@@ -3,7 +3,8 @@
     python benchmarks/modalities.py --data FOLDER --fashion FOLDER --runs FOLDER --jobs 2
 
 Every cell is ``nacgraph train`` at preset ``small``, as the command that is printed and kept in
-results/modalities.json. Cells that are finished are not run again, so that it can be interrupted.
+results/modalities.json; then come ``renditions``, ``fewshot`` and ``embed`` of these runs. What is
+finished is not run again, so that it can be interrupted.
 FOLDER of ``--data`` holds movie_snippets.tsv and kicad_points.npz, that of ``--fashion`` the IDX
 files of Fashion-MNIST.
 """
@@ -29,6 +30,14 @@ NLVR2 = {
     "nac": ["--model", "nac", "--condition", "none"],
     "perceiver_io": ["--model", "perceiver_io", "--condition", "none"],
 }
+AFTER = {  # name: command and its result, made of the runs of one seed
+    "renditions": (["renditions", "images-nac-s{s}", "images-perceiver_io-s{s}", "--limit", "500"],
+                   "renditions.json"),
+    "fewshot": (["fewshot", "images-nac-s{s}", "--baseline", "images-perceiver_io-s{s}",
+                 "--dataset", "embedded", "--ways", "8", "--shots", "1,2,4,8,16", "--episodes", "4",
+                 "--adapt", "all", "--adapt", "head", "--seed", "{s}"], "fewshot.json"),
+    "embed": (["embed", "nlvr2-nac-conditional-s{s}", "--color", "skill"], "embed.json"),
+}  # fmt: skip
 CELLS = {"text": TWO, "points": TWO, "images": TWO, "nlvr2": NLVR2}
 
 
@@ -51,6 +60,58 @@ def run(folder: Path, words: list[str]) -> None:
             [sys.executable, "-m", "nacgraph", *words, "--out", str(folder), *again],
             stdout=out, stderr=out, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
+
+
+def then(runs: Path, name: str, seed: int) -> None:
+    """One command after the trainings, in the folder of the runs, unless its result is there."""
+    words, result = AFTER[name]
+    out = f"{name}-s{seed}"
+    if (runs / out / result).is_file():
+        return
+    words = [word.format(s=seed) for word in words] + ["--threads", "1", "--out", out]
+    print(f"nacgraph {shlex.join(words)}", flush=True)
+    with open(runs / f"{out}.log", "a", encoding="utf-8") as log:
+        subprocess.run(
+            [sys.executable, "-m", "nacgraph", *words], cwd=runs, stdout=log, stderr=log,
+            check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+
+
+def results(runs: Path, name: str) -> list[dict]:
+    """What a command after the trainings wrote, seed by seed."""
+    files = [runs / f"{name}-s{seed}" / AFTER[name][1] for seed in SEEDS]
+    return [json.loads(file.read_text("utf-8")) for file in files if file.is_file()]
+
+
+def renditions_table(found: list[dict]) -> list[str]:
+    """Accuracy on renditions: mean ± standard deviation over seeds, and the paired difference."""
+    lines = ["| rendition | nac % | perceiver_io % | difference, points (95 % over seeds) |",
+             "|---|---|---|---|"]  # fmt: skip
+    names = list(found[0]["runs"][0]["means"])
+
+    def value(run: dict, name: str) -> float:
+        if name in ("clean", "mean"):
+            return run["mean"] if name == "mean" else run["clean"]["accuracy"]
+        return run["means"][name]
+
+    for name in ("clean", *names, "mean"):
+        one, other = ([value(f["runs"][k], name) for f in found] for k in (0, 1))
+        shown = f"| {mean_sd(one)} | {mean_sd(other)} | {paired(one, other)} |"
+        lines.append(f"| {name} {shown}")
+    return lines
+
+
+def fewshot_table(found: list[dict]) -> list[str]:
+    """Accuracy by shots: mean over seeds of the mean over episodes ± deviation over seeds."""
+    lines = ["| adapt | shots | nac % | perceiver_io % | difference, points (95 % over seeds) |",
+             "|---|---|---|---|---|"]  # fmt: skip
+    places = [{(p["adapt"], p["shots"], p["model"]): p["mean"] for p in f["series"]} for f in found]
+    models = list(dict.fromkeys(key[2] for key in places[0]))
+    for adapt, shots in dict.fromkeys(key[:2] for key in places[0]):
+        one, other = ([place[adapt, shots, m] for place in places] for m in models)
+        shown = f"{mean_sd(one)} | {mean_sd(other)} | {paired(one, other)} |"
+        lines.append(f"| {adapt} | {shots} | {shown}")
+    return lines
 
 
 def mean_sd(values: list[float]) -> str:
@@ -93,6 +154,8 @@ def main() -> int:
                 work.append((task, name, seed, folder, words))
     with ThreadPoolExecutor(arguments.jobs) as pool:
         list(pool.map(lambda cell: run(cell[3], cell[4]), work))
+        after = [(name, seed) for name in AFTER for seed in SEEDS]
+        list(pool.map(lambda each: then(arguments.runs.resolve(), *each), after))
     rows = []
     for task, name, seed, folder, words in work:
         if not (folder / "summary.json").is_file():
@@ -111,7 +174,14 @@ def main() -> int:
     rows += [row for row in old if (row["task"], row["model"], row["seed"]) not in mine]
     rows.sort(key=lambda row: (list(CELLS).index(row["task"]), row["model"], row["seed"]))
     out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    print("\n".join(table(rows)))
+    parts = [table(rows)]
+    if found := results(arguments.runs, "renditions"):
+        parts.append(renditions_table(found))
+    if found := results(arguments.runs, "fewshot"):
+        parts.append(fewshot_table(found))
+    text = "\n\n".join("\n".join(part) for part in parts)
+    (HERE / "results" / "modalities.md").write_text(text + "\n", encoding="utf-8")
+    print(text)
     return 0
 
 

@@ -202,7 +202,7 @@ class _Trials:
 
     def _note_prior(self, model: Any, generator: torch.Generator) -> None:
         """Links of a circuit that looks as the prior wants it to."""
-        signatures = self._wanted(len(model.generator.processor_signatures))
+        signatures = self._wanted(model.config.modules)
         if signatures is not None and not self.config.links_all():
             graph = model.circuit.kernel(
                 signatures.float(), mode=model.config.mode, generator=generator

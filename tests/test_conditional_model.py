@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from nacgraph import NAC, NACConfig
 from nacgraph.__main__ import main
+from nacgraph.memory import estimate
+from nacgraph.rundir import read_config
 from nacgraph.tasks import Batch, SequenceTokenizer, register_tokenizer
 
 SIZES = {
@@ -145,6 +147,9 @@ def test_a_run_conditioned_on_its_own_tokens(
     for command in (["analyze", str(out), *cache], ["prune", str(out), "--keep", "0.5", *cache]):
         assert main(command) == 2
         assert "each sample" in capsys.readouterr().err
+    config = read_config(out)
+    found = estimate(config)
+    assert found.peak > 2**20 and set(found.links) >= {"processors", "read-outs"}
     # ListOps has no condition apart from its inputs.
     assert main(["train", *arguments(tmp_path / "cache", condition="task")]) == 2
     assert "task listops has no conditioning tokens" in capsys.readouterr().err
