@@ -210,7 +210,7 @@ class NAC(nn.Module):
         if batch is None or tokens is None:
             raise ValueError(
                 "design: wanted a circuit that all samples share, got a conditional one, whose "
-                f"design is made from each sample (condition={condition!r})"
+                f"design is made from each sample (condition={condition!r}); see nacgraph embed"
             )
         if self.conditioner is not None:
             tokens, mask = self.conditioner(batch)

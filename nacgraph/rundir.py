@@ -90,7 +90,7 @@ def build_task(config: RunConfig, **changed: Any) -> Task:
     given = {f.name: getattr(config, f.name) for f in fields(config) if f.name in known}
     if "condition" in given:
         given["condition"] = config.conditioned_on()
-    check_task_set(config, [name for name in known if name not in given])
+    check_task_set(config, [k for k in known if k not in given and k != "whole_is_test"])
     changed = {k: v for k, v in changed.items() if k in known or k != "whole_is_test"}
     if strange := [name for name in changed if name not in known]:
         raise ValueError(f"{strange[0]}: task {config.task} takes none")
