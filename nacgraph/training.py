@@ -206,7 +206,7 @@ class NACLightning(pl.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, _: int) -> None:
         c, took = self.config, time.perf_counter() - self._tick
-        now = c.batch_size / took
+        now = len(batch.labels) * self.trainer.world_size / took
         self._rate = 0.9 * self._rate + 0.1 * now if self._rate else now
         length = self.task.longest(self.step)
         self.step += 1

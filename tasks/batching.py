@@ -106,3 +106,33 @@ def like_length_batches(
         for part in np.split(order, range(pool * batch_size, len(order), pool * batch_size))
     ]
     return rng.permutation(np.concatenate(pools).reshape(count, batch_size), axis=0)
+
+
+def batches_by_symbols(
+    lengths: np.ndarray, batch_size: int, symbols: int, seed: tuple[int, ...], pool: int = 50
+) -> list[np.ndarray]:
+    """One epoch as :func:`like_length_batches`, but batches of long rows have fewer of them.
+
+    Args:
+        lengths: Length of every row, (N).
+        batch_size: Rows per batch, at most, and at most N.
+        symbols: Symbols of a batch, padding included, at most; a longer row is a batch by itself.
+        seed: Entropy of the order.
+        pool: Batches of ``batch_size`` rows per pool.
+
+    Returns:
+        Row numbers of each batch, int64.
+
+    Raises:
+        ValueError: If there are fewer rows than ``batch_size``.
+    """
+    full = like_length_batches(lengths, batch_size, seed, pool)
+    rng = np.random.default_rng((*seed, 1))
+    batches = []
+    for rows in full:
+        stop = len(rows)
+        while stop > 0:  # the longest first: a batch is as wide as its last row
+            size = max(1, min(stop, symbols // int(lengths[rows[stop - 1]])))
+            batches.append(rows[stop - size : stop])
+            stop -= size
+    return [batches[k] for k in rng.permutation(len(batches))]

@@ -8,7 +8,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from nacgraph.tasks.batching import Sequences, concatenate, like_length_batches
+from nacgraph.tasks.batching import (
+    Sequences,
+    batches_by_symbols,
+    concatenate,
+    like_length_batches,
+)
 
 _REVIEW = 0.25  # rows of earlier stages seen in a stage, as a share of its own rows
 
@@ -25,6 +30,7 @@ class TrainingOrder:
         load: Sequences of stage k, ``k = len(stages)`` being the train split.
         seed: Seed of the order.
         batch_size: Rows per batch.
+        symbols: At most so many symbols in a batch, which then has fewer rows; 0 is no limit.
 
     Raises:
         ValueError: If ``stages`` are no such pairs.
@@ -36,6 +42,7 @@ class TrainingOrder:
         load: Callable[[int], Sequences],
         seed: int,
         batch_size: int,
+        symbols: int = 0,
     ) -> None:
         self.stages = tuple((int(limit), int(until)) for limit, until in stages)
         limits = (3, *(limit for limit, _ in self.stages))
@@ -46,6 +53,9 @@ class TrainingOrder:
                 f"steps from 1, got {self.stages}"
             )
         self._load, self._seed, self._batch_size = load, seed, batch_size
+        self._symbols = symbols
+        # Batches that the epochs of a stage have, as far as they were made: (epochs) each.
+        self._counts: dict[int, list[int]] = {}
         # The present epoch and the one before stay in memory: a batch costs no sorting.
         self._epoch = lru_cache(maxsize=2)(self._make_epoch)
 
@@ -54,10 +64,24 @@ class TrainingOrder:
         if step < 0:
             raise ValueError(f"step must be at least 0, got {step}")
         stage = sum(start <= step for start in self._starts) - 1
-        size = len(self._load(stage)) + self._review_size(stage)
-        epoch, place = divmod(step - self._starts[stage], max(1, size // self._batch_size))
+        epoch, place = self._place(stage, step - self._starts[stage])
         rows, plan = self._epoch(stage, epoch)
         return rows, plan[place]
+
+    def _place(self, stage: int, step: int) -> tuple[int, int]:
+        """Epoch, and batch within it, of a stage's ``step``."""
+        if not self._symbols:
+            size = len(self._load(stage)) + self._review_size(stage)
+            return divmod(step, max(1, size // self._batch_size))
+        # Cut by symbols, epochs differ in the number of their batches.
+        counts = self._counts.setdefault(stage, [])
+        for epoch in range(step + 1):
+            if epoch == len(counts):
+                counts.append(len(self._epoch(stage, epoch)[1]))
+            if step < counts[epoch]:
+                return epoch, step
+            step -= counts[epoch]
+        raise AssertionError("every epoch has a batch")
 
     def _review_size(self, stage: int) -> int:
         """How many rows of the earlier stages an epoch of this stage sees again."""
@@ -66,7 +90,7 @@ class TrainingOrder:
         earlier = sum(len(self._load(k)) for k in range(stage))
         return min(earlier, int(_REVIEW * len(self._load(stage))))
 
-    def _make_epoch(self, stage: int, epoch: int) -> tuple[Sequences, np.ndarray]:
+    def _make_epoch(self, stage: int, epoch: int) -> tuple[Sequences, list[np.ndarray]]:
         rows, again = self._load(stage), self._review_size(stage)
         if again:
             earlier = concatenate([self._load(k) for k in range(stage)])
@@ -74,4 +98,6 @@ class TrainingOrder:
             chosen = rng.choice(len(earlier), again, replace=False)
             rows = concatenate([rows, earlier.take(chosen)])
         seed = (self._seed, stage, epoch)
-        return rows, like_length_batches(rows.lengths, self._batch_size, seed)
+        if self._symbols:
+            return rows, batches_by_symbols(rows.lengths, self._batch_size, self._symbols, seed)
+        return rows, list(like_length_batches(rows.lengths, self._batch_size, seed))

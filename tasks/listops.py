@@ -50,6 +50,11 @@ class ListOps(Task):
         data_seed: Seed of the generated sequences; apart from ``seed`` so that runs with other
             seeds are tested on the same sequences.
         stage_size: Sequences generated for a stage of the curriculum.
+        batch_symbols: Batches of long sequences are smaller: at most so many symbols in one; 0 is
+            no limit.
+        dilations: Distance between the symbols of a stem block's window, block by block, in turn.
+        memory: Longest time scale, in symbols, of what a stem block keeps of the symbols outside of
+            its window; 0: nothing.
 
     Raises:
         ValueError: If an argument is out of range, or if data or cache are damaged.
@@ -85,13 +90,17 @@ class ListOps(Task):
         num_proc: int = 1,
         data_seed: int = 0,
         stage_size: int = 20_000,
+        batch_symbols: int = 0,
+        dilations: Sequence[int] = (1,),
+        memory: float = 0.0,
     ) -> None:
         for name, value, least in (
             ("seed", seed, 0), ("data_seed", data_seed, 0), ("batch_size", batch_size, 1),
             ("min_length", min_length, 0), ("max_length", max_length, min_length + 2),
             ("train_size", train_size, 1), ("val_size", val_size, 1), ("test_size", test_size, 1),
             ("stem_layers", stem_layers, 0), ("num_proc", num_proc, 1),
-            ("stage_size", stage_size, 1),
+            ("stage_size", stage_size, 1), ("batch_symbols", batch_symbols, 0),
+            ("dilations", min(dilations, default=0), 1), ("memory", memory, 0),
         ):  # fmt: skip
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
@@ -102,13 +111,15 @@ class ListOps(Task):
         self.cache_dir, self.num_proc = cache_dir, num_proc
         self.recipe = Recipe(min_length + 1, max_length - 1, (train_size, val_size, test_size))
         self.stage_size = stage_size
-        self.order = TrainingOrder(curriculum, self._stage, seed, batch_size)
+        self.batch_symbols = batch_symbols
+        self.order = TrainingOrder(curriculum, self._stage, seed, batch_size, batch_symbols)
         self.curriculum = self.order.stages
         if curriculum and self.curriculum[-1][0] > self.recipe.longest:
             raise ValueError(
                 f"curriculum limits must be below max_length = {max_length}, got {curriculum}"
             )
         self.stem_layers, self.window = stem_layers, window
+        self.dilations, self.memory = tuple(dilations), memory
         self._splits: dict[str, Sequences] = {}
         self._stages: dict[int, Sequences] = {}
 
@@ -166,13 +177,18 @@ class ListOps(Task):
         stage and epoch: after the curriculum, the row in the train split.
 
         Raises:
-            ValueError: If ``batch_size`` is no multiple of ``world``, or if there is no train
-                split.
+            ValueError: If ``batch_size`` is no multiple of ``world``, if there is no train split,
+                or if ``batch_symbols`` would leave a process without a sequence.
         """
         check_rank(rank, world)
         if self.batch_size % world:
             raise ValueError(
                 f"batch_size must be a multiple of the {world} processes, got {self.batch_size}"
+            )
+        if self.batch_symbols and world > 1:
+            raise ValueError(
+                f"batch_symbols: wanted 0 for {world} processes, which share out whole batches, "
+                f"got {self.batch_symbols}"
             )
         rows, index = self.order.batch(step)
         return padded(rows, index[rank::world])
@@ -206,8 +222,9 @@ class ListOps(Task):
     def tokenizer(self, dim: int, seed: int = 0) -> nn.Module:
         """Symbol and position embeddings and the local stem, started from ``seed``."""
         return SequenceTokenizer(
-            VOCABULARY, dim, self.recipe.longest, self.stem_layers, self.window, seed=seed
-        )
+            VOCABULARY, dim, self.recipe.longest, self.stem_layers, self.window, seed=seed,
+            dilations=self.dilations, memory=self.memory,
+        )  # fmt: skip
 
     def baselines(self, split: str) -> dict[str, float]:
         """Accuracies, in [0, 1], of the best constant guess and of the best one by first symbol.

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nacgraph.tasks.batching import Sequences, concatenate, like_length_batches, padded
+from nacgraph.tasks.batching import (
+    Sequences,
+    batches_by_symbols,
+    concatenate,
+    like_length_batches,
+    padded,
+)
 
 
 def make(lengths: list[int], seed: int = 0) -> Sequences:
@@ -73,3 +79,21 @@ def test_batches_are_of_like_length_and_in_random_order() -> None:
     means = found.mean(1)
     assert abs(np.corrcoef(means[1:], means[:-1])[0, 1]) < 0.15
     assert not np.array_equal(plan, like_length_batches(lengths, 32, (0, 1)))
+
+
+@given(
+    st.lists(st.integers(1, 500), min_size=9, max_size=300), st.integers(1, 9),
+    st.integers(1, 2000), st.integers(0, 99),
+)  # fmt: skip
+def test_batches_keep_to_rows_and_symbols(
+    lengths: list[int], size: int, symbols: int, seed: int
+) -> None:
+    found = batches_by_symbols(np.array(lengths), size, symbols, (seed, 0))
+    rows = np.concatenate(found).tolist()
+    assert len(rows) == len(set(rows)) == len(lengths) // size * size
+    for batch in found:
+        padded_symbols = max(lengths[row] for row in batch) * len(batch)
+        assert 1 <= len(batch) <= size
+        assert padded_symbols <= symbols or len(batch) == 1
+    again = batches_by_symbols(np.array(lengths), size, symbols, (seed, 0))
+    assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))

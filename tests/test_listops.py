@@ -84,6 +84,20 @@ def test_an_epoch_takes_every_sequence_at_most_once(task: ListOps) -> None:
     assert [int(i) for i in epochs[0]] != [int(i) for i in epochs[1]]
 
 
+def test_batches_cut_by_symbols_depend_on_seed_and_step_alone(folder: Path) -> None:
+    tasks = [make(folder, curriculum=CURRICULUM, batch_symbols=100) for _ in range(2)]
+    steps = [0, 3, 9, 10, 24, 25, 60, 140]
+    ahead = [tasks[0].train_batch(step) for step in steps]
+    back = [tasks[1].train_batch(step) for step in reversed(steps)]
+    assert all(same(a, b) for a, b in zip(ahead, reversed(back), strict=True))
+    assert all(batch.inputs.numel() <= 100 or len(batch) == 1 for batch in ahead)
+    seen = [int(i) for step in range(25, 25 + 300) for i in tasks[0].train_batch(step).index]
+    first = seen[: 100 // 8 * 8]
+    assert len(set(first)) == len(first) and set(seen) == set(range(100))
+    with pytest.raises(ValueError, match="batch_symbols: wanted 0 for 2 processes"):
+        tasks[0].train_batch(0, 0, 2)
+
+
 def test_lengths_grow_by_stage(task: ListOps) -> None:
     def lengths(steps: range) -> np.ndarray:
         return np.concatenate([task.train_batch(s).mask.sum(1).numpy() for s in steps])

@@ -33,11 +33,14 @@ def alone(batch: Batch, row: int) -> Batch:
     st.lists(st.integers(1, 25), min_size=1, max_size=5),
     st.integers(0, 3),
     st.sampled_from([1, 3, 9]),
+    st.sampled_from([0, 20]),
 )
 def test_a_padded_sample_equals_the_sample_alone(
-    lengths: list[int], layers: int, window: int
+    lengths: list[int], layers: int, window: int, memory: float
 ) -> None:
-    tokenizer = SequenceTokenizer(16, 6, 30, layers, window).double()
+    tokenizer = SequenceTokenizer(
+        16, 6, 30, layers, window, dilations=(1, 4), memory=memory
+    ).double()
     for block in tokenizer.stem:
         nn.init.ones_(block.norm.bias)  # a layer norm that maps padding to something else than 0
     batch = batch_of(lengths)
@@ -48,15 +51,17 @@ def test_a_padded_sample_equals_the_sample_alone(
         torch.testing.assert_close(tokens[row, :length], single[0], rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("dilation", [1, 2, 5])
 @pytest.mark.parametrize("window", [1, 3, 9])
-def test_the_stem_is_a_layer_over_windows(window: int) -> None:
+def test_the_stem_is_a_layer_over_windows(window: int, dilation: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    block = WindowMLP(4, window, generator).double()
+    block = WindowMLP(4, window, generator, dilation).double()
     x = torch.randn(2, 7, 4, generator=generator, dtype=torch.float64, requires_grad=True)
     mask = torch.ones(2, 7, dtype=torch.bool)
-    reach = window // 2
+    reach = dilation * (window // 2)
     around = nn.functional.pad(block.norm(x), (0, 0, reach, reach))
-    windows = torch.stack([around[:, t : t + window].flatten(1) for t in range(7)], 1)
+    near = [around[:, t : t + 2 * reach + 1 : dilation].flatten(1) for t in range(7)]
+    windows = torch.stack(near, 1)
     expected = x + block.out(nn.functional.gelu(block.mix(windows)))
     found = block(x, mask)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
@@ -85,8 +90,24 @@ def test_positions_start_at_the_scale_of_the_symbols() -> None:
     assert tokenizer.positions.std().item() == pytest.approx(0.5, rel=0.05)
 
 
+def test_a_memory_reaches_the_whole_sequence_both_ways() -> None:
+    tokenizer = SequenceTokenizer(16, 6, 60, stem_layers=1, window=1, memory=1000).double()
+    batch = batch_of([60])
+    batch.inputs[0, 0], batch.inputs[0, -1] = 1, 1
+    before, _ = tokenizer(batch)
+    for changed in (0, -1):
+        batch.inputs[0, changed] = 2
+        after, _ = tokenizer(batch)
+        assert ((after - before).abs().amax(-1) > 1e-9).all()  # every token, the far end too
+        before = after
+
+
 def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ValueError, match=r"max_length = 5.*got 6"):
         SequenceTokenizer(16, 4, 5)(batch_of([6, 2]))
     with pytest.raises(ValueError, match="window must be odd and positive, got 4"):
         SequenceTokenizer(16, 4, 5, stem_layers=1, window=4)
+    with pytest.raises(ValueError, match="dilation must be at least 1, got 0"):
+        SequenceTokenizer(16, 4, 5, stem_layers=1, dilations=(0,))
+    with pytest.raises(ValueError, match="dilations must be one or more whole numbers, got none"):
+        SequenceTokenizer(16, 4, 5, dilations=())

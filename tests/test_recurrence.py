@@ -1,0 +1,95 @@
+"""Linear recurrences both ways: the compiled pass, its gradient, and the matrix products."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from nacgraph import recurrence
+from nacgraph.recurrence import recur_both_ways
+from nacgraph.tasks.tokenizers import LinearMemory
+
+
+def step_by_step(x: Tensor, decay: Tensor) -> Tensor:
+    length, half = x.shape[1], x.shape[2] // 2
+    ahead, back = [torch.zeros_like(x[:, 0, :half])], [torch.zeros_like(x[:, 0, half:])]
+    for t in range(length):
+        ahead.append(decay[:half] * ahead[-1] + x[:, t, :half])
+        back.append(decay[half:] * back[-1] + x[:, length - 1 - t, half:])
+    return torch.cat([torch.stack(ahead[1:], 1), torch.stack(back[:0:-1], 1)], -1)
+
+
+def inputs(batch: int, length: int, half: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(batch, length, 2 * half, generator=generator, dtype=torch.float64)
+    decay = torch.rand(2 * half, generator=generator, dtype=torch.float64)
+    return x.requires_grad_(), decay.requires_grad_()
+
+
+def by_products(x: Tensor, decay: Tensor) -> Tensor:
+    half = x.shape[2] // 2
+    ahead = recurrence._chunked(x[..., :half], decay[:half])
+    back = recurrence._chunked(x[..., half:].flip(1), decay[half:]).flip(1)
+    return torch.cat([ahead, back], -1)
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 3), st.integers(1, 100), st.integers(1, 4), st.integers(0, 99))
+def test_all_ways_agree(batch: int, length: int, half: int, seed: int) -> None:
+    x, decay = inputs(batch, length, half, seed)
+    wanted = step_by_step(x, decay)
+    upstream = torch.randn_like(wanted)
+    gradients = torch.autograd.grad(wanted, [x, decay], upstream)
+    for way in (recur_both_ways, by_products):
+        found = way(x, decay)
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-10)
+        for a, b in zip(torch.autograd.grad(found, [x, decay], upstream), gradients, strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
+
+
+def test_gradients_are_right() -> None:
+    assert torch.autograd.gradcheck(recur_both_ways, inputs(2, 6, 2))
+
+
+def test_decays_of_0_and_1_are_the_inputs_and_their_sums() -> None:
+    x, _ = inputs(2, 9, 3)
+    for way in (recur_both_ways, by_products):
+        assert torch.equal(way(x, torch.zeros(6, dtype=torch.float64)), x)
+        sums = way(x, torch.ones(6, dtype=torch.float64))
+        torch.testing.assert_close(sums[..., :3], x[..., :3].cumsum(1))
+        torch.testing.assert_close(sums[..., 3:], x[..., 3:].flip(1).cumsum(1).flip(1))
+
+
+def test_no_thread_count_changes_a_number() -> None:
+    x, decay = inputs(5, 40, 3)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            out = recur_both_ways(x, decay)
+            found.append([out, *torch.autograd.grad(out.square().sum(), [x, decay])])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_a_memory_has_time_scales_from_one_token_to_the_longest() -> None:
+    memory = LinearMemory(5, 10_000, torch.Generator().manual_seed(0))
+    scales = (-memory.log_rate).exp().tolist()
+    assert scales[:5] == pytest.approx([1, 10, 100, 1000, 10_000], rel=1e-4)
+    assert scales[:5] == scales[5:]
+    # Inputs of variance 1 give states of variance 1, whatever the time scale.
+    x = torch.randn(4, 20_000, 10, generator=torch.Generator().manual_seed(1))
+    rate = memory.log_rate.detach().exp()
+    states = recur_both_ways(x * torch.expm1(-2 * rate).neg().sqrt(), torch.exp(-rate))
+    assert states[:, ::7, :4].std((0, 1)) == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("longest", [0.5, -3, float("nan")])
+def test_a_memory_of_less_than_a_token_is_refused(longest: float) -> None:
+    with pytest.raises(ValueError, match="memory must be 0 or at least 1 token"):
+        LinearMemory(4, longest, torch.Generator())
