@@ -16,6 +16,7 @@ COMMANDS = {  # name: what it does; each is nacgraph/commands/NAME.py with main(
     "embed": "circuits of a conditional run, and what they go with",
     "fewshot": "new classes from a few samples, beside a baseline",
     "renditions": "accuracy on images drawn otherwise, bent and spoilt",
+    "sweep": "a grid of runs from a recipe: tables, curves, paired tests",
     "prune": "a smaller run without the modules that matter least",
     "export": "a trained circuit as ONNX or a torch program",
     "doctor": "this machine, backends chosen, memory a run would take",

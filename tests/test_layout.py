@@ -24,18 +24,28 @@ ROOT = Path(__file__).resolve().parent.parent
 # A file imports its own room and rooms before it in this list. priors/, tasks/, viz/ and the
 # folders in nacgraph/ are one room each; a new file of nacgraph/ must find its place here.
 ROOMS = [
-    *("registry", "links", "parallel", "compiled", "graph", "edges", "sampling", "kernel"),
+    *(
+        "registry",
+        "links",
+        "parallel",
+        "compiled",
+        "recurrence",
+        "graph",
+        "edges",
+        "sampling",
+        "kernel",
+    ),
     *("priors", "tasks", "initialise", "design", "pointwise", "modfc", "scatter", "attention"),
     *("backends", "blocks", "circuit", "generators", "conditional", "model", "presets"),
     *("checkpoint", "config", "rundir", "pretrained", "machine", "memory"),
     *("scoring", "optim", "averaging", "batches", "progress", "probing", "comparing", "pruning"),
     *("fewshot", "designs", "frozen", "portable", "exporting", "training"),
-    *("testing", "viz", "commands", "__main__", "train", "evaluate", "prior"),
+    *("sweeping", "testing", "viz", "commands", "__main__", "train", "evaluate", "prior"),
 ]
 # A prior sees a matrix and a task sees logits; neither may ever see a circuit.
 # Doors: methods that import a room further down, only when they are called.
 DOORS = {("model", "pretrained"), ("model", "rundir")}
-SEES_ONLY = {"priors": {"registry", "links"}, "tasks": {"registry"}}
+SEES_ONLY = {"priors": {"registry", "links"}, "tasks": {"registry", "recurrence"}}
 HEAVY = "graspologic jsonargparse lightning matplotlib numba pandas pytorch_lightning rich sklearn"
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nacgraph.viz.frames import read_frames as read_frames
     from nacgraph.viz.layout import force_layout as force_layout
     from nacgraph.viz.layout import readout_layout as readout_layout
+    from nacgraph.viz.lines import lines_figure as lines_figure
     from nacgraph.viz.modules import modules_figure as modules_figure
     from nacgraph.viz.output import save as save
     from nacgraph.viz.output import to_svg as to_svg
@@ -63,6 +64,7 @@ _HOME = {  # public name: the file that defines it
     "frame_distances": "frames",
     "frames_figure": "frames",
     "heat_map": "plots",
+    "lines_figure": "lines",
     "modules_figure": "modules",
     "prior_figure": "plots",
     "priors_figure": "plots",

@@ -1,0 +1,209 @@
+"""``nacgraph sweep RECIPE``: a grid of runs, their tables and curves."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nacgraph.checkpoint import write_atomically
+from nacgraph.commands.answer import answer
+from nacgraph.commands.options import parse
+from nacgraph.commands.plan import check_parts
+from nacgraph.config import ConfigError
+from nacgraph.sweeping import (
+    LAUNCHERS,
+    Cell,
+    Job,
+    Recipe,
+    gather,
+    jobs_of,
+    latex,
+    launch,
+    markdown,
+    read_recipe,
+    rows_of,
+    spreadsheet,
+)
+from nacgraph.sweeping.jobs import cell_folder
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run what is not finished, write the tables; returns the exit code (1: a cell failed)."""
+    parser = argparse.ArgumentParser(
+        prog="nacgraph sweep",
+        description="Train every cell of a recipe (a point of each of its axes, and a seed), then "
+        "write RECIPE.md, .csv, .tex and pictures. What is finished is not run "
+        "again; what was interrupted goes on.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("recipe", type=Path, help="a YAML file, such as recipes/table1.yaml")
+    parser.add_argument("--scale", default="smoke", help="smoke (default), small or paper")
+    parser.add_argument("--seeds", type=int, help="number of seeds; the scale's if not given")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    parser.add_argument("--out", type=Path, help="folder; sweeps/RECIPE-SCALE if not given")
+    parser.add_argument("--data", action="append", default=[], metavar="NAME=PATH",
+                        help="where a dataset of the recipe is")  # fmt: skip
+    parser.add_argument("--only", action="append", default=[], metavar="TEXT",
+                        help="cells whose name has this in it")  # fmt: skip
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
+                        help="a field for all cells, over what the recipe says")  # fmt: skip
+    parser.add_argument("--launcher", choices=LAUNCHERS, default="process")
+    parser.add_argument("--launcher-set", action="append", default=[], metavar="KEY=VALUE",
+                        help="of submitit: timeout_min=600, slurm_partition=gpu")  # fmt: skip
+    parser.add_argument("--cache-dir", help="where generated data is kept")
+    parser.add_argument("--plugin", action="append", default=[], help="a Python file that is run")
+    parser.add_argument("--list", action="store_true", help="say what would run, and stop")
+    arguments = parser.parse_args(argv)
+    failed: list[str] = []
+    code = answer(lambda: "\n".join(_run(arguments, failed)))
+    return code or int(bool(failed))
+
+
+def _run(arguments: argparse.Namespace, failed: list[str]) -> list[str]:
+    recipe = read_recipe(arguments.recipe)
+    cells = chosen(recipe, arguments)
+    flags = [f"--plugin={path}" for path in arguments.plugin]
+    if arguments.cache_dir:
+        flags.append(f"--cache-dir={arguments.cache_dir}")
+    # Other machines may have what this one has not.
+    check(cells, [*flags, "--device=auto"] if arguments.launcher == "submitit" else flags)
+    if arguments.list:
+        return [f"{cell.name}: {json.dumps(cell.fields, ensure_ascii=False)}" for cell in cells]
+    name = f"{arguments.recipe.stem}-{arguments.scale}"
+    out: Path = (arguments.out or Path("sweeps") / name).resolve()
+    if arguments.jobs < 1:
+        raise ValueError(f"jobs: wanted at least 1, got {arguments.jobs}")
+    jobs = jobs_of(cells, recipe.after, out, arguments.scale, flags)
+    ready = sum(not job.left() for job in jobs)
+    print(f"sweep      {recipe.title}, scale {arguments.scale}: {len(jobs)} cells, {ready} ready\n"
+          f"results    {out}", file=sys.stderr)  # fmt: skip
+    codes = _launch(jobs, arguments, out)
+    failed += [name for name, code in codes.items() if code]
+    stem = out / arguments.recipe.stem
+    said = write_results(recipe, cells, out, arguments.scale, stem)
+    said += _failures([job for job in jobs if job.name in failed], codes)
+    return [*said, f"results    {stem}.md, .csv, .tex, pictures",
+            f"next       nacgraph analyze {jobs[0].folder} --html"]  # fmt: skip
+
+
+def chosen(recipe: Recipe, arguments: argparse.Namespace) -> list[Cell]:
+    """The cells that the command line asks for, with the fields that it sets."""
+    data, sets = pairs("data", arguments.data), pairs("set", arguments.set)
+    paths = {name: str(Path(str(path)).resolve()) for name, path in data.items()}
+    cells = recipe.cells(arguments.scale, arguments.seeds, paths)
+    if arguments.only:
+        cells = [cell for cell in cells if any(text in cell.name for text in arguments.only)]
+        if not cells:
+            raise ValueError(f"only: wanted a part of a cell's name, got {arguments.only}")
+    return [Cell(cell.points, cell.seed, {**cell.fields, **sets}) for cell in cells]
+
+
+def pairs(flag: str, texts: Sequence[str]) -> dict[str, Any]:
+    """``["a=1", "b=x"]`` → values as YAML reads them."""
+    if wrong := [text for text in texts if "=" not in text]:
+        raise ValueError(f"{flag}: wanted NAME=VALUE, got {wrong[0]!r}")
+    return {k: yaml.safe_load(v) for k, _, v in (text.partition("=") for text in texts)}
+
+
+def check(cells: Sequence[Cell], flags: Sequence[str]) -> None:
+    """Every cell must make a valid configuration, before any is trained.
+
+    Raises:
+        ConfigError: With the problems of all, each once.
+    """
+    problems: dict[str, str] = {}
+    for cell in cells:
+        given = [
+            f"--{key}={_flag(value)}" for key, value in cell.fields.items() if value is not None
+        ]
+        try:
+            check_parts(parse([*given, *flags]).config)
+        except ConfigError as error:
+            for text in error.problems:
+                problems.setdefault(text, cell.name)
+    if problems:
+        raise ConfigError([f"{name}: {text}" for text, name in problems.items()])
+
+
+def _flag(value: Any) -> str:
+    return str(value) if isinstance(value, str | int | float) else json.dumps(value)
+
+
+def _launch(jobs: Sequence[Job], arguments: argparse.Namespace, out: Path) -> dict[str, int]:
+    from nacgraph.sweeping.watching import Watching
+
+    watch = Watching(jobs)
+    settings = pairs("launcher-set", arguments.launcher_set)
+    try:
+        return launch(jobs, arguments.launcher, arguments.jobs, watch, settings, out / "submitit")
+    except KeyboardInterrupt:
+        watch.stop()
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        raise
+    finally:
+        watch.stop()
+
+
+def write_results(
+    recipe: Recipe, cells: Sequence[Cell], out: Path, scale: str, stem: Path
+) -> list[str]:
+    """``stem``.md, .csv, .tex and pictures of what is finished; returns the lines to print."""
+    records = gather(recipe, cells, out)
+    if not records:
+        return ["no cell is finished"]
+    rows = rows_of(recipe, records)
+    plan: Mapping[str, Any] = recipe.scales[scale]
+    text = markdown(recipe, rows)
+    note = str(plan.get("note") or "").strip()
+    head = [f"# {recipe.title}", recipe.about, f"Scale `{scale}`. {note}".strip()]
+    data = sorted({json.loads((r.folder / "summary.json").read_text("utf-8")).get("data", "")
+                   for r in records})  # fmt: skip
+    whole = "\n\n".join(
+        [*(part for part in head if part), text.strip(), "Data: " + "; ".join(data)]
+    )
+    write_atomically(stem.with_suffix(".md"), (whole + "\n").encode())
+    write_atomically(stem.with_suffix(".tex"), latex(recipe, rows).encode())
+    csv = spreadsheet(recipe, records, lambda r: str(cell_folder(Path(), r.cell)))
+    write_atomically(stem.with_suffix(".csv"), csv.encode())
+    _draw(recipe, rows, stem)
+    return [text.rstrip(), ""]
+
+
+def _draw(recipe: Recipe, rows: Sequence[Any], stem: Path) -> None:
+    from nacgraph.sweeping.tables import sections
+    from nacgraph.viz import curves_figure, lines_figure, read_metrics
+
+    for name, mine in sections(recipe, rows).items():
+        ending = f"-{name}" if name else ""
+        curves = {}
+        for row in mine:
+            label = ", ".join(p for axis, p in row.points.items() if axis != recipe.sections)
+            curves[label or name] = read_metrics(row.records[0].folder / "metrics.csv")
+        curves_figure(curves, {}).savefig(f"{stem}-curves{ending}.png", dpi=120)
+        for each in recipe.after:
+            lines = {}
+            for row in mine:
+                label = ", ".join(p for axis, p in row.points.items() if axis != recipe.sections)
+                if found := [r.curves[each.name] for r in row.records if each.name in r.curves]:
+                    lines[label or name] = found
+            if lines:
+                labels = [str(text) for text in each.series.get("labels", ())]
+                figure = lines_figure(lines, *(labels or [each.series["x"], each.series["y"]]))
+                figure.savefig(f"{stem}-{each.name}{ending}.png", dpi=120)
+
+
+def _failures(jobs: Sequence[Job], codes: Mapping[str, int]) -> list[str]:
+    said = []
+    for job in jobs:
+        lines = job.log.read_text("utf-8", errors="replace").strip().splitlines()
+        last = lines[-1] if lines else ""
+        said.append(
+            f"failed     {job.name} (exit {codes[job.name]}): {last}\n           see {job.log}"
+        )
+    return said
