@@ -161,7 +161,7 @@ class RunConfig:
             return self.condition
         from nacgraph.tasks import get_task
 
-        return "task" if get_task(self.task).conditions else "none"
+        return "task" if get_task(self.task).conditional else "none"
 
     def nac_config(self) -> NACConfig:
         """The engine's configuration: this run's sizes over what the model's name says."""

@@ -182,7 +182,7 @@ class _Trials:
     ) -> list[int]:
         """Sizes of the tensors alive when most is, in a step on so many samples."""
         config = self.config
-        samples = self.task.made_up(batch, length, torch.Generator().manual_seed(0))
+        samples = self.task.dummy_batch(batch, length, torch.Generator().manual_seed(0))
         generator = torch.Generator().manual_seed(0)  # the same graph in every trial of a size
         live = Live(list(model.parameters()))
         with live, torch.set_grad_enabled(learn):
@@ -235,7 +235,7 @@ def _tokens(tokenizer: Any, task: Any) -> int:
     if (limit := getattr(tokenizer, "max_length", None)) is not None:
         return int(limit)
     with torch.no_grad():
-        sample = task.made_up(1, 1, torch.Generator().manual_seed(0))
+        sample = task.dummy_batch(1, 1, torch.Generator().manual_seed(0))
         return int(tokenizer(sample)[1].shape[1])
 
 

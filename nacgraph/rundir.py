@@ -169,7 +169,7 @@ def load_run(
         hint = f"; the run used --plugin {' '.join(config.plugin)}" if config.plugin else ""
         raise ValueError(f"{error}{hint}") from error
     known = read_facts(folder)
-    task.fit(known["facts"])
+    task.conform(known["facts"])
     if known["classes"] is not None:
         task.adopt(known["classes"])
     # The checkpoint holds the signatures, so the prior that they may have started from (it could

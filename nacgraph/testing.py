@@ -156,7 +156,7 @@ def assert_task(task: Task, dim: int = 16) -> None:
         f"{where}: describe: wanted one line, got {task.describe()!r}",
     )
     batch = task.train_batch(0)
-    made = task.made_up(2, 8, torch.Generator().manual_seed(0))
+    made = task.dummy_batch(2, 8, torch.Generator().manual_seed(0))
     _check_tokens(task.tokenizer, batch, dim, f"{where}: tokenizer")
     task.tokenizer(dim, 0)(made)
     if task.conditioner(dim, 0) is not None:

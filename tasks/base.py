@@ -65,8 +65,8 @@ class Task(ABC):
         presets: Preset → fields of the run's configuration that this task sets otherwise.
         layouts: What ``data`` may be, a line each, for `nacgraph data list`.
         embedded: What is taken without ``data``, in a line; None where there is nothing.
-        conditions: Whether there are conditioning tokens, so that ``condition="auto"`` makes the
-            circuit conditional.
+        conditional: Whether there are conditioning tokens: then ``condition="auto"`` makes a
+            circuit for every sample.
     """
 
     classes: Sequence[str] | None = None
@@ -75,7 +75,7 @@ class Task(ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     layouts: ClassVar[Sequence[str]] = ()
     embedded: ClassVar[str | None] = None
-    conditions: ClassVar[bool] = False
+    conditional: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -134,7 +134,7 @@ class Task(ABC):
         """Labels that occur in ``split``, ascending; None where all of them do."""
         return None
 
-    def made_up(self, count: int, length: int, generator: torch.Generator) -> Batch:
+    def dummy_batch(self, count: int, length: int, generator: torch.Generator) -> Batch:
         """Samples of noise, as large as real ones get, for measuring time and memory.
 
         Args:
@@ -166,13 +166,13 @@ class Task(ABC):
             raise ValueError(f"classes: wanted {named(classes)}, got {named(self.classes or ())}")
 
     def facts(self) -> Mapping[str, Any]:
-        """What the sizes of a tokenizer follow from in the data, as JSON values, for :meth:`fit`.
+        """What the sizes of a tokenizer follow from in the data, as JSON values.
 
-        A run keeps them, so that it can be tried on data of other sizes.
+        A run keeps them, so that data of other sizes can be made to :meth:`conform` to them.
         """
         return {}
 
-    def fit(self, facts: Mapping[str, Any]) -> None:  # noqa: B027 (sizes may not depend on data)
+    def conform(self, facts: Mapping[str, Any]) -> None:  # noqa: B027 (sizes may be fixed)
         """Bring this data to the sizes that a run's :meth:`facts` tell.
 
         Raises:

@@ -61,7 +61,7 @@ def test_circuits_are_measured_placed_and_drawn(
 def test_points_are_those_of_the_circuits(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from nacgraph.designs import gather
+    from nacgraph.populations import gather
     from nacgraph.rundir import load_run
 
     assert main([str(runs / "inputs"), *QUICK, "--out", str(tmp_path)]) == 0

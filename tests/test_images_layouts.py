@@ -46,7 +46,7 @@ def test_sizes_and_channels_as_asked(tmp_path: Path) -> None:
     part = images(task.table("test"))
     assert (part[..., 0] == part[..., 1]).all()
     own = Images(data=folder)
-    own.fit(task.facts())
+    own.conform(task.facts())
     assert np.array_equal(images(own.table("test")), part)
 
 

@@ -177,7 +177,7 @@ def test_digits_are_not_mirrored_and_other_things_are(digits: Images) -> None:
 
 
 def test_noise_is_as_large_as_data(digits: Images) -> None:
-    made = digits.made_up(3, 1, torch.Generator().manual_seed(0))
+    made = digits.dummy_batch(3, 1, torch.Generator().manual_seed(0))
     real = digits.train_batch(0)
     assert made.inputs.shape[1:] == real.inputs.shape[1:] and len(made) == 3
     assert made.inputs.dtype == real.inputs.dtype and digits.data_bytes() == 1797 * 64

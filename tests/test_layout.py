@@ -39,7 +39,7 @@ ROOMS = [
     *("backends", "blocks", "circuit", "generators", "conditional", "model", "presets"),
     *("checkpoint", "config", "rundir", "pretrained", "machine", "memory"),
     *("scoring", "optim", "averaging", "batches", "progress", "probing", "comparing", "pruning"),
-    *("fewshot", "designs", "frozen", "portable", "exporting", "training"),
+    *("fewshot", "populations", "frozen", "portable", "exporting", "training"),
     *("sweeping", "testing", "viz", "commands", "__main__", "train", "evaluate", "prior"),
 ]
 # A prior sees a matrix and a task sees logits; neither may ever see a circuit.

@@ -70,21 +70,21 @@ def test_features_give_the_samples_of_the_folder(tmp_path: Path, text: bool) -> 
     assert tokens.shape == (len(batch), 2 * T, 16) and mask.all()
     words, real = task.conditioner(16)(batch)
     assert torch.equal(real, batch.condition_mask) and not words[~real].any()
-    assert task.made_up(2, 9, torch.Generator()).inputs.shape == (2, 2, T, D)
+    assert task.dummy_batch(2, 9, torch.Generator()).inputs.shape == (2, 2, T, D)
     NLVR2(data=path.parent).load()  # the folder does too
 
 
 def test_a_run_on_features_wants_features_of_its_shape(tmp_path: Path) -> None:
     path = made(tmp_path)
     facts = NLVR2(data=path).facts()
-    NLVR2(data=path).fit(facts)
+    NLVR2(data=path).conform(facts)
     other = NLVR2(data=tmp_path, image_size=8, patch=4)
     with pytest.raises(ValueError, match=r"wanted features \[5, 6\] as in the run, got images"):
-        other.fit(facts)
+        other.conform(facts)
     with pytest.raises(ValueError, match=r"wanted features images as in the run, got \[5, 6\]"):
-        NLVR2(data=path).fit(other.facts())
+        NLVR2(data=path).conform(other.facts())
     # Images of files are brought to the size of the run.
-    other.fit({**other.facts(), "image_size": 12})
+    other.conform({**other.facts(), "image_size": 12})
     assert next(other.eval_batches("val")).inputs.shape[2:] == (3, 12, 12)
 
 

@@ -215,7 +215,7 @@ def test_batches_hold_what_the_rows_say() -> None:
 def test_made_up_samples_fit_the_model() -> None:
     for condition in ("task", "none"):
         task = nlvr2(condition=condition)
-        batch = task.made_up(3, 99, torch.Generator().manual_seed(0))
+        batch = task.dummy_batch(3, 99, torch.Generator().manual_seed(0))
         assert model_of(task, condition).eval()(batch).logits.shape == (3, 2)
         assert batch.inputs.shape == (3, 2, 3, 24, 24) and task.token_kinds(batch) is None
     assert 0 < task.data_bytes() < 2**20
@@ -224,7 +224,7 @@ def test_made_up_samples_fit_the_model() -> None:
 def test_a_run_on_scenes_can_be_tried_on_files_only_at_its_size() -> None:
     task = nlvr2()
     assert task.facts() == {"image_size": 24, "features": None, "word_features": 0}
-    task.fit({})
-    task.fit(task.facts())
+    task.conform({})
+    task.conform(task.facts())
     with pytest.raises(ValueError, match=r"wanted features \[5, 6\] as in the run, got images"):
-        task.fit({**task.facts(), "features": [5, 6]})
+        task.conform({**task.facts(), "features": [5, 6]})

@@ -272,7 +272,7 @@ def test_augmentation_is_for_training_alone() -> None:
 
 def test_made_up_clouds_are_as_large_as_real_ones(task: Points) -> None:
     generator = torch.Generator().manual_seed(0)
-    made, real = task.made_up(8, 3, generator), task.train_batch(0)
+    made, real = task.dummy_batch(8, 3, generator), task.train_batch(0)
     assert made.inputs.shape == real.inputs.shape and made.inputs.dtype == real.inputs.dtype
     assert made.mask.shape == real.mask.shape
     assert task.data_bytes() == 100 * 16 * 3 * 4

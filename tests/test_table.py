@@ -55,7 +55,7 @@ class Numbers(TableTask):
     def tokenizer(self, dim: int, seed: int = 0) -> nn.Module:
         return _Line(dim, seed)
 
-    def made_up(self, count: int, length: int, generator: torch.Generator) -> Batch:
+    def dummy_batch(self, count: int, length: int, generator: torch.Generator) -> Batch:
         none = torch.zeros(count, dtype=torch.long)
         noise = torch.randn(count, 1, generator=generator)
         return Batch(noise, torch.ones(count, 1, dtype=torch.bool), none, none)

@@ -200,7 +200,7 @@ def test_the_tokenizer_can_be_built_again_from_its_settings() -> None:
 
 
 def test_made_up_samples_are_as_long_as_asked() -> None:
-    made = Text(bytes=64).made_up(3, 64, torch.Generator().manual_seed(0))
+    made = Text(bytes=64).dummy_batch(3, 64, torch.Generator().manual_seed(0))
     assert made.inputs.shape == (3, 64) and 1 <= made.inputs.min() and made.inputs.max() < 257
 
 

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nacgraph.viz.animation import save_animation as save_animation
     from nacgraph.viz.degrees import degree_ccdf_figure as degree_ccdf_figure
-    from nacgraph.viz.designs import circuits_figure as circuits_figure
-    from nacgraph.viz.designs import designs_figure as designs_figure
     from nacgraph.viz.drawing import circuit_drawing as circuit_drawing
     from nacgraph.viz.dropping import dropping_figure as dropping_figure
     from nacgraph.viz.embedding import embed_circuits as embed_circuits
@@ -34,6 +32,8 @@ if TYPE_CHECKING:
     from nacgraph.viz.plots import heat_map as heat_map
     from nacgraph.viz.plots import prior_figure as prior_figure
     from nacgraph.viz.plots import priors_figure as priors_figure
+    from nacgraph.viz.populations import circuits_figure as circuits_figure
+    from nacgraph.viz.populations import population_figure as population_figure
     from nacgraph.viz.runs import curves_figure as curves_figure
     from nacgraph.viz.runs import read_metrics as read_metrics
     from nacgraph.viz.runs import training_figure as training_figure
@@ -50,11 +50,10 @@ _HOME = {  # public name: the file that defines it
     "block_figure": "structure",
     "circuit_drawing": "drawing",
     "circuit_figure": "plots",
-    "circuits_figure": "designs",
+    "circuits_figure": "populations",
     "community_colours": "style",
     "curves_figure": "runs",
     "degree_ccdf_figure": "degrees",
-    "designs_figure": "designs",
     "draw_graph": "plots",
     "dropping_figure": "dropping",
     "embed_circuits": "embedding",
@@ -66,6 +65,7 @@ _HOME = {  # public name: the file that defines it
     "heat_map": "plots",
     "lines_figure": "lines",
     "modules_figure": "modules",
+    "population_figure": "populations",
     "prior_figure": "plots",
     "priors_figure": "plots",
     "read_frames": "frames",

@@ -17,7 +17,7 @@ from nacgraph.progress import Told
 from nacgraph.rundir import build_model, load_run
 
 if TYPE_CHECKING:
-    from nacgraph.designs import Designs
+    from nacgraph.populations import Population
 
 GIVEN = ("sentence", "text", "caption", "question")  # tags that say what a sample was given
 GROUPS = 6  # words of which circuits are drawn, the commonest
@@ -71,22 +71,22 @@ def embed(arguments: argparse.Namespace) -> dict[str, Any]:
     perplexities = _checked(arguments)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    from nacgraph.designs import components, gather, separation, tag_words, variation
+    from nacgraph.populations import components, gather, separation, tag_words, variation
 
     model, task, config, checkpoint, notes = load_run(arguments.run, **task_arguments(arguments))
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     told = Told()
     sampled = arguments.split, arguments.samples, config.precision
-    designs = gather(model, task, *sampled, progress=told)
-    tags = tag_words(task, arguments.split, designs)
+    population = gather(model, task, *sampled, progress=told)
+    tags = tag_words(task, arguments.split, population)
     if arguments.color not in tags:
         raise ValueError(f"color: wanted one of {', '.join(tags)}, got {arguments.color!r}")
-    if too_high := [p for p in perplexities if not p < len(designs.rows)]:
-        raise ValueError(f"perplexities: wanted less than the {len(designs.rows)} different "
+    if too_high := [p for p in perplexities if not p < len(population.rows)]:
+        raise ValueError(f"perplexities: wanted less than the {len(population.rows)} different "
                          f"circuits, got {too_high[0]:g}")  # fmt: skip
 
-    def measures(found: Designs) -> dict[str, Any]:
+    def measures(found: Population) -> dict[str, Any]:
         points = components(found.links)
         table = {}
         for k, (name, words) in enumerate(tags.items()):
@@ -97,9 +97,9 @@ def embed(arguments: argparse.Namespace) -> dict[str, Any]:
     result = {
         "run": str(arguments.run),
         "checkpoint": {"name": checkpoint.path.name, "step": checkpoint.state["step"]},
-        "data": task.describe(), "split": arguments.split, "samples": designs.samples,
-        "circuits": len(designs.rows), "color": arguments.color, "seed": arguments.seed,
-        "permutations": arguments.permutations, "trained": measures(designs),
+        "data": task.describe(), "split": arguments.split, "samples": population.samples,
+        "circuits": len(population.rows), "color": arguments.color, "seed": arguments.seed,
+        "permutations": arguments.permutations, "trained": measures(population),
     }  # fmt: skip
     # Sentences that are alike make like circuits in any network: what training adds is beyond that.
     fresh = build_model(replace(config, signature_start="random"), task, None)
@@ -109,13 +109,13 @@ def embed(arguments: argparse.Namespace) -> dict[str, Any]:
         result["untrained"] = {"value": None, "reason": str(error)}
     out: Path = arguments.out or arguments.run / "embedding"
     out.mkdir(parents=True, exist_ok=True)
-    places = _draw(designs, tags, perplexities, arguments, out, told)
+    places = _draw(population, tags, perplexities, arguments, out, told)
     whole = {
         **result,
         "points": [
             {"row": int(row), **{name: words[k] for name, words in tags.items()},
              **{f"tsne_{p:g}": [round(float(x), 4) for x in at[k]] for p, at in places.items()}}
-            for k, row in enumerate(designs.rows)
+            for k, row in enumerate(population.rows)
         ],
     }  # fmt: skip
     text = json.dumps(whole, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
@@ -140,7 +140,7 @@ def _checked(arguments: argparse.Namespace) -> list[float]:
 
 
 def _draw(
-    designs: Designs,
+    population: Population,
     tags: Mapping[str, Sequence[str]],
     perplexities: Sequence[float],
     arguments: argparse.Namespace,
@@ -149,21 +149,21 @@ def _draw(
 ) -> dict[float, Any]:
     """Write both pictures; returns the places of the circuits by perplexity."""
     from nacgraph.viz import embed_circuits, save
-    from nacgraph.viz.designs import circuits_figure, designs_figure
+    from nacgraph.viz.populations import circuits_figure, population_figure
 
     places = {}
     for k, perplexity in enumerate(perplexities):
         told(f"t-SNE: perplexity {perplexity:g}", k / len(perplexities))
-        places[perplexity] = embed_circuits(designs.links, perplexity, arguments.seed)
+        places[perplexity] = embed_circuits(population.links, perplexity, arguments.seed)
     words = tags[arguments.color]
     told("drawing", 0.0)
     chosen = examples(words, arguments.drawn)
     texts = next((tags[name] for name in GIVEN if name in tags), None)
-    titles = [f"sample {designs.rows[k]}" if texts is None else texts[k] for k in chosen]
+    titles = [f"sample {population.rows[k]}" if texts is None else texts[k] for k in chosen]
     figures = {
-        "figure6": designs_figure(places, words, arguments.color),
+        "figure6": population_figure(places, words, arguments.color),
         "circuits": circuits_figure(
-            list(designs.links[chosen]), titles, [words[k] for k in chosen], arguments.drawn
+            list(population.links[chosen]), titles, [words[k] for k in chosen], arguments.drawn
         ),
     }
     for name, figure in figures.items():

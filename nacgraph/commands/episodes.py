@@ -115,7 +115,7 @@ def pool_of(
         )
     takes = parameters(cls)
     task = build_task(config, **{k: v for k, v in changed.items() if k in takes or k == "data"})
-    task.fit(read_facts(source.folder)["facts"])  # images of another size, to that of the run
+    task.conform(read_facts(source.folder)["facts"])  # images of another size, to that of the run
     known = {name for each in sources for name in each.classes}
     return make_pool(cast(TableTask, task), known, arguments.ways, arguments.queries + shots)
 

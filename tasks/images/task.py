@@ -166,11 +166,11 @@ class Images(TableTask):
         return task
 
     def facts(self) -> dict[str, Any]:
-        """What a trained tokenizer's sizes follow from, as JSON values, for :meth:`fit`."""
+        """What a trained tokenizer's sizes follow from, as JSON values, for :meth:`conform`."""
         high, wide, channels = self.shape
         return {"height": high, "width": wide, "channels": channels}
 
-    def fit(self, facts: Mapping[str, Any]) -> None:
+    def conform(self, facts: Mapping[str, Any]) -> None:
         """Bring images, of other data too, to the size and channels that a run was trained on.
 
         Raises:
@@ -194,7 +194,7 @@ class Images(TableTask):
             high, wide, channels, dim, self.stem_layers, self.stem_width, seed=seed
         )
 
-    def made_up(self, count: int, length: int, generator: torch.Generator) -> Batch:
+    def dummy_batch(self, count: int, length: int, generator: torch.Generator) -> Batch:
         """Noise of the data's size; ``length`` does not matter."""
         if self._data is None and self.data is not None and self.size:
             high = wide = self.size

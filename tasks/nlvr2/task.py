@@ -75,7 +75,7 @@ class NLVR2(TableTask):
         "features.npz, frozen features of the images: see `nacgraph data clip-features`",
     )
     embedded: ClassVar[str | None] = "generated scenes and sentences of four skills"
-    conditions: ClassVar[bool] = True
+    conditional: ClassVar[bool] = True
     # Neither modality alone says anything, so that training begins on a plateau. At this rate most
     # runs leave it after some hundred steps; at 1e-3 few had by 1,500. Larger circuits were not
     # tried long enough to tell.
@@ -181,7 +181,7 @@ class NLVR2(TableTask):
         features, width = self._shapes()
         return {"image_size": self.image_size, "features": features, "word_features": width}
 
-    def fit(self, facts: Mapping[str, Any]) -> None:
+    def conform(self, facts: Mapping[str, Any]) -> None:
         """Bring images to the run's size; frozen features have to have the run's shape."""
         if not facts:
             return
@@ -224,7 +224,7 @@ class NLVR2(TableTask):
         """None: patches of an image are of no kind."""
         return None
 
-    def made_up(self, count: int, length: int, generator: torch.Generator) -> Batch:
+    def dummy_batch(self, count: int, length: int, generator: torch.Generator) -> Batch:
         """Noise of the images' shape, and as many words as the longest sentence has."""
         features, width = self._shapes()
         shape = tuple(features) if features else (3, self.image_size, self.image_size)

@@ -142,7 +142,7 @@ class Points(TableTask):
             torch.from_numpy(np.asarray(index, np.int64)),
         )
 
-    def made_up(self, count: int, length: int, generator: torch.Generator) -> Batch:
+    def dummy_batch(self, count: int, length: int, generator: torch.Generator) -> Batch:
         """Clouds of noise. They always have ``self.count`` points, whatever ``length`` says."""
         return Batch(
             torch.rand(count, self.count, 3, generator=generator) * 2 - 1,

@@ -15,7 +15,7 @@ from nacgraph.tasks import Batch, Task
 
 
 @dataclass(frozen=True)
-class Designs:
+class Population:
     """Circuits of samples that were given different things.
 
     Attributes:
@@ -40,7 +40,7 @@ def gather(
     samples: int | None = None,
     precision: str = "32",
     progress: Callable[[str, float], None] | None = None,
-) -> Designs:
+) -> Population:
     """The circuits that a conditional model makes for samples of ``split``.
 
     Args:
@@ -80,7 +80,7 @@ def gather(
         if progress is not None and samples:
             progress("circuits", min(1.0, seen / samples))
     rows, labels = (np.array(column, np.int64) for column in zip(*found.values(), strict=True))
-    return Designs(np.stack(links), rows, labels, seen)
+    return Population(np.stack(links), rows, labels, seen)
 
 
 def conditions(batch: Batch, condition: str) -> list[bytes]:
@@ -96,10 +96,10 @@ def conditions(batch: Batch, condition: str) -> list[bytes]:
     ]
 
 
-def tag_words(task: Task, split: str, designs: Designs) -> dict[str, list[str]]:
+def tag_words(task: Task, split: str, population: Population) -> dict[str, list[str]]:
     """What is known of the samples: ``{"label": [word of each], "skill": […], …}``."""
     classes: Sequence[str] | None = task.classes
-    found = {"label": [str(k) if classes is None else classes[k] for k in designs.labels]}
+    found = {"label": [str(k) if classes is None else classes[k] for k in population.labels]}
     for name, words in task.tags(split).items():
-        found[name] = [str(words[row]) for row in designs.rows]
+        found[name] = [str(words[row]) for row in population.rows]
     return found

@@ -15,8 +15,8 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 from test_fewshot import small
 
-from nacgraph.designs import components, gather, separation, tag_words, variation
-from nacgraph.viz.designs import circuits_figure, designs_figure
+from nacgraph.populations import components, gather, separation, tag_words, variation
+from nacgraph.viz.populations import circuits_figure, population_figure
 
 
 def circuits(m: int = 24, n: int = 7, seed: int = 0) -> np.ndarray:
@@ -167,16 +167,18 @@ def seen(figure: Figure) -> list[Any]:
 def test_points_have_a_panel_for_each_perplexity_and_colours_by_word() -> None:
     rng = np.random.default_rng(0)
     words = [f"w{k % 12}" for k in range(40)]
-    figure = designs_figure({5.0: rng.normal(size=(40, 2)), 30.0: rng.normal(size=(40, 2))}, words)
+    figure = population_figure(
+        {5.0: rng.normal(size=(40, 2)), 30.0: rng.normal(size=(40, 2))}, words
+    )
     titles = [axes.get_title("left") for axes in figure.axes]
     assert titles == ["perplexity 5", "perplexity 30"]
     names = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
     assert len(names) == 11 and "w0 (4)" in names and names[-1].startswith("others (")
     assert len(figure.axes[0].collections[0].get_offsets()) == 40
     with pytest.raises(ValueError, match=r"points: wanted \(40, 2\), got shape \(39, 2\)"):
-        designs_figure({5.0: np.zeros((39, 2))}, words)
+        population_figure({5.0: np.zeros((39, 2))}, words)
     with pytest.raises(ValueError, match="wanted at least one perplexity"):
-        designs_figure({}, words)
+        population_figure({}, words)
 
 
 def test_circuits_stand_under_their_sentences_group_by_group() -> None:

@@ -1,4 +1,4 @@
-"""Circuits that differ by sample: as points, and some of them drawn side by side."""
+"""A population of circuits, one a sample: as points, and some of them drawn side by side."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LINES = 3
 
 
 @styled
-def designs_figure(
+def population_figure(
     points: Mapping[float, Any], words: Sequence[str], name: str = "tag", title: str | None = None
 ) -> Figure:
     """The paper's Figure 6, right: circuits in a plane, coloured by what their samples are.
