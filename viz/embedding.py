@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nacgraph.triangles import lower_triangles, principal_components
 from nacgraph.viz.style import (
     INK,
     community_colour,
@@ -50,22 +51,15 @@ def embed_circuits(
     from sklearn.manifold import TSNE
 
     matrices = _matrices(link_matrices)
-    m, n = matrices.shape[:2]
+    m = len(matrices)
     if not 0 < perplexity < m:
         raise ValueError(
             f"perplexity: wanted above 0 and below the number of circuits, {m}, got {perplexity}"
         )
-    rows, columns = np.tril_indices(n, k=-1)
-    flat = matrices[:, rows, columns]
-    flat = flat - flat.mean(0)
-    # There are far fewer circuits than links, so components come from the small Gram matrix.
-    values, vectors = np.linalg.eigh(flat @ flat.T)
-    if values[-1] <= 1e-18 * max(1, flat.size):
+    flat = lower_triangles(matrices)
+    components = principal_components(flat, COMPONENTS)
+    if (components[:, 0] ** 2).sum() <= 1e-18 * max(1, flat.size):
         raise ValueError("link_matrices: wanted circuits that differ, got equal ones")
-    count = min(COMPONENTS, m - 1)
-    vectors, values = vectors[:, ::-1][:, :count], values[::-1][:count].clip(0)
-    signs = np.where((vectors**3).sum(0) < 0, -1.0, 1.0)  # eigenvectors have none of their own
-    components = vectors * signs * np.sqrt(values)
     # The exact gradient needs no threads, which would wait for other libraries' at every step.
     method = "exact" if m <= EXACT else "barnes_hut"
     solver = TSNE(2, perplexity=float(perplexity), init="pca", random_state=seed, method=method)

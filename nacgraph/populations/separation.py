@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nacgraph.triangles import Floats, lower_triangles, principal_components
+
 COMPONENTS = 64
 NEIGHBOURS = 5
 ALIKE = 1e-5  # links that differ less than this from circuit to circuit do not differ
 
-Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 
@@ -31,21 +32,18 @@ def components(links: NDArray[np.float32], count: int = COMPONENTS) -> Floats:
         raise ValueError(
             f"circuits: wanted at least 3 different ones of at least 2 modules, got {m} of {n}"
         )
-    flat = _lower(links).astype(np.float64)
-    flat -= flat.mean(0)
-    if np.abs(flat).max() < ALIKE:
+    flat = lower_triangles(links)
+    if np.abs(flat - flat.mean(0, dtype=np.float64)).max() < ALIKE:
         raise ValueError(
             "circuits: wanted circuits that differ, got the same for every sample: the generator "
             "does not heed its condition"
         )
-    u, sizes, _ = np.linalg.svd(flat, full_matrices=False)
-    kept = min(count, m - 1, len(sizes))
-    return u[:, :kept] * sizes[:kept]
+    return principal_components(flat, min(count, flat.shape[1]))
 
 
 def variation(links: NDArray[np.float32]) -> dict[str, float]:
     """How much circuits differ: spread of P over samples, and links that only some of them have."""
-    lower = _lower(links)
+    lower = lower_triangles(links)
     there = lower > 0.5
     degrees = 2 * lower.sum(1, dtype=np.float64) / links.shape[1]
     return {
@@ -118,11 +116,6 @@ def separation(
             for k, kind in enumerate(kinds)
         },
     }
-
-
-def _lower(links: NDArray[np.float32]) -> NDArray[np.float32]:
-    rows, columns = np.tril_indices(links.shape[1], k=-1)
-    return links[:, rows, columns]
 
 
 def _directions(points: Floats) -> Floats:
