@@ -1,4 +1,4 @@
-"""Memory: tensors alive, what this process holds, what is free, and how the heap behaves."""
+"""This machine: its device, its memory (tensors alive, what is held and free), its heap."""
 
 from __future__ import annotations
 
@@ -118,3 +118,10 @@ def available() -> tuple[int | None, int | None]:
     if limit.isdigit() and total is not None and free is not None and int(limit) < total:
         return int(limit), min(free, int(limit) - used)
     return total, free
+
+
+def device_of(name: str) -> str:
+    """The device "cpu" or "cuda" that ``--device`` names, where auto is the GPU if there is one."""
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"

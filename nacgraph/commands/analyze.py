@@ -14,10 +14,10 @@ import numpy as np
 
 from nacgraph.checkpoint import write_atomically
 from nacgraph.commands.answer import answer
-from nacgraph.commands.prune import read_summary, task_arguments
+from nacgraph.commands.prune import read_summary
+from nacgraph.commands.reading import add_shared, at_least, prepare, read_run, task_arguments
 from nacgraph.config import RunConfig
 from nacgraph.progress import Told
-from nacgraph.rundir import load_run
 
 APART = 128  # modules from which statistics are worth a process of their own
 
@@ -50,10 +50,7 @@ def _parser() -> argparse.ArgumentParser:
                         "it is seen what modules do; 0: none")  # fmt: skip
     parser.add_argument("--lesion-samples", type=int, help="those answered without each module in "
                         "turn; what about a minute allows if not given")  # fmt: skip
-    parser.add_argument("--data", help="as of nacgraph evaluate")
-    parser.add_argument("--cache-dir", help="where generated data is kept")
-    parser.add_argument("--threads", type=int, default=0, help="0 leaves PyTorch's choice")
-    parser.add_argument("--plugin", action="append", default=[], help="a Python file that is run")
+    add_shared(parser, "data", "cache_dir", "threads", "plugin")
     return parser
 
 
@@ -65,18 +62,9 @@ def analyze(arguments: argparse.Namespace) -> Path:
     """
     import torch
 
-    from nacgraph.registry import load_plugin
-
-    for path in arguments.plugin:
-        load_plugin(path)
-    for name in ("nulls", "draws", "seeds"):
-        if getattr(arguments, name) < 1:
-            raise ValueError(f"{name}: wanted at least 1, got {getattr(arguments, name)}")
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    model, task, config, checkpoint, notes = load_run(arguments.run, **task_arguments(arguments))
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+    prepare(arguments)
+    at_least(arguments, nulls=1, draws=1, seeds=1)
+    model, task, config, checkpoint, notes = read_run(arguments.run, **task_arguments(arguments))
     out: Path = arguments.out or arguments.run / "analysis"
     out.mkdir(parents=True, exist_ok=True)
     told = Told()

@@ -16,6 +16,7 @@ import numpy as np
 
 from nacgraph.checkpoint import write_atomically
 from nacgraph.commands.answer import answer
+from nacgraph.commands.reading import at_least
 from nacgraph.config import RunConfig
 from nacgraph.progress import percent
 from nacgraph.rundir import read_config
@@ -56,9 +57,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     from nacgraph.comparing import compare_graphs
 
-    for name, least in (("seed", 0), ("nulls", 0)):
-        if getattr(arguments, name) < least:
-            raise ValueError(f"{name}: wanted at least {least}, got {getattr(arguments, name)}")
+    at_least(arguments, seed=0, nulls=0)
     folders = arguments.run_a, arguments.run_b
     configs = [read_config(folder) for folder in folders]
     p_a, p_b = (read_links(folder) for folder in folders)

@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from nacgraph.commands.inspection import inspected, shown
+from nacgraph.commands.reading import add_shared, prepare
 from nacgraph.config import RunConfig, nearest
 from nacgraph.progress import Told
-from nacgraph.registry import load_plugin
 from nacgraph.tasks import TASKS, Task, get_task, parameters
 
 DAMAGED = 1
@@ -29,8 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.action == "clip-features":
             return _clip_features(arguments)
-        for plugin in arguments.plugin:
-            load_plugin(plugin)
+        prepare(arguments)
         return _list() if arguments.action == "list" else _check(arguments)
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -48,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
         "check", help="read data as a task would: what is found, and all that is damaged in it"
     )
     for each in (listing, check):
-        each.add_argument("--plugin", action="append", default=[], help="a Python file that is run")
+        add_shared(each, "plugin")
     check.add_argument("task", help="a name from `nacgraph data list`")
     check.add_argument("--data", help="file, folder or archive; the embedded data if not given")
     check.add_argument(

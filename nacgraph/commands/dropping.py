@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nacgraph.checkpoint import write_atomically
-from nacgraph.commands.prune import order_of, task_arguments
+from nacgraph.commands.prune import order_of
+from nacgraph.commands.reading import at_least, read_run, task_arguments
 from nacgraph.progress import clock, percent
 from nacgraph.pruning import ORDERS, kept_count, prune
-from nacgraph.rundir import load_run
 from nacgraph.scoring import score
 
 if TYPE_CHECKING:
@@ -74,9 +74,7 @@ def curve(arguments: argparse.Namespace) -> dict[str, Any]:
     keeps, orders = _numbers(arguments.keeps), arguments.orders.split(",")
     if unknown := [name for name in orders if name not in ORDERS]:
         raise ValueError(f"orders: wanted some of {', '.join(ORDERS)}, got {', '.join(unknown)}")
-    for name in ("seeds", "latency_batch", "repeats"):
-        if getattr(arguments, name) < 1:
-            raise ValueError(f"{name}: wanted at least 1, got {getattr(arguments, name)}")
+    at_least(arguments, seeds=1, latency_batch=1, repeats=1)
     out: Path = arguments.out or arguments.run / "pruning"
     sources = [_source(arguments.run, arguments)]
     if arguments.baseline is not None:
@@ -120,9 +118,7 @@ def _numbers(text: str) -> list[float]:
 
 
 def _source(run: Path, arguments: argparse.Namespace) -> Source:
-    model, task, config, checkpoint, notes = load_run(run, **task_arguments(arguments))
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+    model, task, config, checkpoint, _ = read_run(run, **task_arguments(arguments))
     weights = str(checkpoint.state["sha256"])[:16]
     return Source(config.model, weights, model, task, config.precision)
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from nacgraph.checkpoint import write_atomically
 from nacgraph.commands.answer import answer
-from nacgraph.commands.prune import task_arguments
+from nacgraph.commands.reading import add_shared, at_least, prepare, read_run, task_arguments
 from nacgraph.progress import Told
-from nacgraph.rundir import build_model, load_run
+from nacgraph.rundir import build_model
 
 if TYPE_CHECKING:
     from nacgraph.populations import Population
@@ -47,10 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--drawn", type=int, default=3, help="circuits drawn of each tag's word")
     parser.add_argument("--seed", type=int, default=0, help="of permutations and t-SNE")
     parser.add_argument("--out", type=Path, help="folder of the results; RUN/embedding by default")
-    parser.add_argument("--data", help="as of nacgraph evaluate")
-    parser.add_argument("--cache-dir", help="where generated data is kept")
-    parser.add_argument("--threads", type=int, default=0, help="0 leaves PyTorch's choice")
-    parser.add_argument("--plugin", action="append", default=[], help="a Python file that is run")
+    add_shared(parser, "data", "cache_dir", "threads", "plugin")
     return parser
 
 
@@ -62,20 +59,11 @@ def embed(arguments: argparse.Namespace) -> dict[str, Any]:
         ValueError: If the run is not conditional, its circuits are all the same, the tag is none
             of the task's, or an argument is out of range.
     """
-    import torch
-
-    from nacgraph.registry import load_plugin
-
-    for path in arguments.plugin:
-        load_plugin(path)
+    prepare(arguments)
     perplexities = _checked(arguments)
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
     from nacgraph.populations import components, gather, separation, tag_words, variation
 
-    model, task, config, checkpoint, notes = load_run(arguments.run, **task_arguments(arguments))
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+    model, task, config, checkpoint, _ = read_run(arguments.run, **task_arguments(arguments))
     told = Told()
     sampled = arguments.split, arguments.samples, config.precision
     population = gather(model, task, *sampled, progress=told)
@@ -126,9 +114,7 @@ def embed(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _checked(arguments: argparse.Namespace) -> list[float]:
-    for name, least in (("samples", 4), ("permutations", 1), ("drawn", 1), ("seed", 0)):
-        if getattr(arguments, name) < least:
-            raise ValueError(f"{name}: wanted at least {least}, got {getattr(arguments, name)}")
+    at_least(arguments, samples=4, permutations=1, drawn=1, seed=0)
     try:
         found = [float(part) for part in arguments.perplexities.split(",")]
     except ValueError:

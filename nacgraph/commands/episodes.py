@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from nacgraph.checkpoint import write_atomically
+from nacgraph.commands.reading import read_run, task_arguments
 from nacgraph.config import RunConfig
 from nacgraph.fewshot import (
     Episode,
@@ -26,7 +26,7 @@ from nacgraph.fewshot import (
     usual_rate,
 )
 from nacgraph.progress import Told
-from nacgraph.rundir import build_task, load_run, read_facts
+from nacgraph.rundir import build_task, read_facts
 from nacgraph.tasks import TableTask, get_task, parameters
 
 if TYPE_CHECKING:
@@ -75,8 +75,7 @@ class Job:
 def load_sources(arguments: argparse.Namespace) -> list[Source]:
     """The run and its baseline; models of one name go by their folders."""
     folders = [arguments.run] + [arguments.baseline] * (arguments.baseline is not None)
-    given = {} if arguments.cache_dir is None else {"cache_dir": arguments.cache_dir}
-    loaded = [load_run(folder, **given) for folder in folders]
+    loaded = [read_run(folder, **task_arguments(arguments)) for folder in folders]
     names = [config.model for _, _, config, _, _ in loaded]
     if len(set(names)) < len(names):
         names = [folder.resolve().name for folder in folders]
@@ -88,11 +87,9 @@ def load_sources(arguments: argparse.Namespace) -> list[Source]:
         raise ValueError(f"baseline: wanted a run of task {loaded[0][2].task}, "
                          f"got {loaded[1][2].task}")  # fmt: skip
     found = []
-    for name, folder, (model, task, config, checkpoint, notes) in zip(
+    for name, folder, (model, task, config, checkpoint, _) in zip(
         names, folders, loaded, strict=True
     ):
-        for note in notes:
-            print(f"note: {note}", file=sys.stderr)
         weights = str(checkpoint.state["sha256"])[:16]
         found.append(Source(name, folder, weights, model, config, tuple(task.classes or ())))
     return found

@@ -12,8 +12,9 @@ from typing import Any
 
 from nacgraph.checkpoint import write_atomically
 from nacgraph.commands.answer import answer
+from nacgraph.commands.reading import add_shared, prepare, read_run, task_arguments
+from nacgraph.machine import device_of
 from nacgraph.progress import percent
-from nacgraph.rundir import load_run
 from nacgraph.scoring import score
 
 
@@ -25,14 +26,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("run", type=Path, help="a run folder of nacgraph train")
-    parser.add_argument("--data", help="file or folder of the task; the run's own if not given")
-    parser.add_argument("--cache-dir", help="where generated data is kept")
     parser.add_argument("--split", choices=("test", "val"), default="test")
     parser.add_argument("--out", type=Path, help="also write the JSON here")
     parser.add_argument("--batch-size", type=int, help="that of the run if not given")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--threads", type=int, default=0, help="0 leaves PyTorch's choice")
-    parser.add_argument("--plugin", action="append", default=[], help="a Python file that is run")
+    add_shared(
+        parser, "data", "cache_dir", "device", "threads", "plugin",
+        data="file or folder of the task; the run's own if not given",
+    )  # fmt: skip
     arguments = parser.parse_args(argv)
     return answer(lambda: evaluate(arguments))
 
@@ -56,25 +56,12 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         ConfigError, CheckpointError: If the folder is no run or holds no valid checkpoint.
         ValueError: If the data does not fit, e.g. holds longer sequences than the run's.
     """
-    import torch
-
-    from nacgraph.registry import load_plugin
-
-    for path in arguments.plugin:
-        load_plugin(path)
+    prepare(arguments)
     if arguments.batch_size is not None and arguments.batch_size < 1:
         raise ValueError(f"batch-size: wanted at least 1, got {arguments.batch_size}")
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    given = {"data": arguments.data, "cache_dir": arguments.cache_dir,
-             "batch_size": arguments.batch_size}  # fmt: skip
-    changed = {name: value for name, value in given.items() if value is not None}
-    model, task, config, checkpoint, notes = load_run(arguments.run, **changed)
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
-    device = arguments.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    changed = task_arguments(arguments, "batch_size")
+    model, task, config, checkpoint, _ = read_run(arguments.run, **changed)
+    device = device_of(arguments.device)
     found = score(
         model.to(device), task, arguments.split, device, config.precision, progress=Told()
     )

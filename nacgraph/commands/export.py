@@ -14,7 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from nacgraph.commands.answer import answer
-from nacgraph.rundir import load_run
+from nacgraph.commands.reading import add_shared, at_least, prepare, read_run, task_arguments
 
 if TYPE_CHECKING:
     from nacgraph.exporting import Sample
@@ -51,9 +51,10 @@ def _parser() -> argparse.ArgumentParser:
         help="largest difference of logits that passes (default %(default)s)")  # fmt: skip
     add("--opset", type=int, help="of ONNX")
     add("--split", choices=("val", "test"), default="val", help="where samples are taken from")
-    add("--data", help="a TSV file or a folder; the run's own data if not given")
-    add("--cache-dir", help="where generated data is kept")
-    add("--plugin", action="append", default=[], help="a Python file that is run")
+    add_shared(
+        parser, "data", "cache_dir", "plugin",
+        data="a TSV file or a folder; the run's own data if not given",
+    )  # fmt: skip
     return parser
 
 
@@ -69,18 +70,11 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
     from nacgraph.exporting import export_circuit, single_samples
     from nacgraph.frozen import FROZEN_MODES
     from nacgraph.portable import get_format
-    from nacgraph.registry import load_plugin
 
-    for path in arguments.plugin:
-        load_plugin(path)
-    if arguments.samples < 1:
-        raise ValueError(f"samples: wanted at least 1, got {arguments.samples}")
+    prepare(arguments)
+    at_least(arguments, samples=1)
     kind = get_format(arguments.format, arguments.opset)
-    given = {"data": arguments.data, "cache_dir": arguments.cache_dir}
-    changed = {name: value for name, value in given.items() if value is not None}
-    model, task, config, checkpoint, notes = load_run(arguments.run, **changed)
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+    model, task, config, checkpoint, _ = read_run(arguments.run, **task_arguments(arguments))
     mode = arguments.mode
     if mode is None:
         mode = model.config.eval_mode if model.config.eval_mode in FROZEN_MODES else "expected"

@@ -12,6 +12,7 @@ from typing import Any
 from nacgraph.checkpoint import write_atomically
 from nacgraph.commands.answer import answer
 from nacgraph.commands.episodes import Source, load_sources, plan, pool_of, work_off
+from nacgraph.commands.reading import add_shared, at_least, prepare
 from nacgraph.fewshot import (
     PARTS,
     Pool,
@@ -57,9 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--baseline", type=Path, help="a second run, given the same episodes")
     parser.add_argument("--seed", type=int, default=0, help="of the episodes")
     parser.add_argument("--out", type=Path, help="folder of the results; RUN/fewshot by default")
-    parser.add_argument("--cache-dir", help="where generated data is kept")
-    parser.add_argument("--threads", type=int, default=0, help="0 leaves PyTorch's choice")
-    parser.add_argument("--plugin", action="append", default=[], help="a Python file that is run")
+    add_shared(parser, "cache_dir", "threads", "plugin")
     parser.add_argument("--task-set", nargs="+", action="extend", default=[], help="KEY=VALUE …: "
                         "parameters of the task, when it reads the episodes' data")  # fmt: skip
     return parser
@@ -73,14 +72,7 @@ def fewshot(arguments: argparse.Namespace) -> str:
         ValueError: If an argument is out of range, classes are too few, or the two runs' tasks
             make different samples of the same data.
     """
-    import torch
-
-    from nacgraph.registry import load_plugin
-
-    for path in arguments.plugin:
-        load_plugin(path)
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    prepare(arguments)
     shots, adapts = _checked(arguments)
     sources = load_sources(arguments)
     for source in sources:
@@ -102,10 +94,7 @@ def fewshot(arguments: argparse.Namespace) -> str:
 
 
 def _checked(arguments: argparse.Namespace) -> tuple[list[int], list[tuple[str, ...]]]:
-    least = {"ways": 2, "queries": 1, "episodes": 1, "steps": 0, "batch_size": 1, "seed": 0}
-    for name, low in least.items():
-        if getattr(arguments, name) < low:
-            raise ValueError(f"{name}: wanted at least {low}, got {getattr(arguments, name)}")
+    at_least(arguments, ways=2, queries=1, episodes=1, steps=0, batch_size=1, seed=0)
     rate = arguments.learning_rate
     if rate is not None and not 0 < rate < float("inf"):
         raise ValueError(f"learning_rate: wanted more than 0, got {rate}")

@@ -13,6 +13,7 @@ from nacgraph.checkpoint import best_or_newest, save_checkpoint
 from nacgraph.commands.plan import Plan
 from nacgraph.config import RunConfig
 from nacgraph.graph import isolated, mean_degree
+from nacgraph.machine import device_of
 from nacgraph.progress import beside, percent
 from nacgraph.rundir import load_weights
 
@@ -42,9 +43,7 @@ def introduce(module: NACLightning, plan: Plan) -> None:
     say(f"baselines  {beside(module.progress.baselines)}")
     if module.progress.floor is not None:
         say(f"prior      reachable floor {module.progress.floor:.4f} ({config.prior_loss})")
-    kind = config.device
-    if kind == "auto":
-        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    kind = device_of(config.device)
     where = f"{kind} × {config.devices}" + (f" × {config.nodes} nodes" * (config.nodes > 1))
     say(f"device     {where}, {torch.get_num_threads()} threads, precision {config.precision}")
     if module.folder is not None:

@@ -14,10 +14,10 @@ import torch
 import yaml
 from torch import Tensor
 
+from nacgraph.commands.reading import add_shared, prepare
 from nacgraph.links import DEFAULT_BANDWIDTH, link_probabilities
 from nacgraph.priors import PRIORS, GraphPrior, get_prior, lowest_probability, prior_signatures
 from nacgraph.priors.reachable import best_signatures
-from nacgraph.registry import load_plugin
 from nacgraph.testing import target_problems
 
 
@@ -25,8 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. 0: fine; 1: the prior breaks its promises; 2: not understood."""
     arguments = _parser().parse_args(argv)
     try:
-        for plugin in arguments.plugin:
-            load_plugin(plugin)
+        prepare(arguments)
         return _list() if arguments.action == "list" else _check(arguments)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -39,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     listing = actions.add_parser("list", help="the priors there are, with their parameters")
     check = actions.add_parser("check", help="check a prior, measure what is reachable, draw it")
     for each in (listing, check):
-        each.add_argument("--plugin", action="append", default=[], help="a Python file that is run")
+        add_shared(each, "plugin")
     check.add_argument("name", help="a name from `nacgraph prior list`")
     check.add_argument("-n", "--modules", type=int, default=128, help="modules (default 128)")
     check.add_argument(

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from nacgraph.commands.answer import answer
+from nacgraph.commands.reading import add_shared, prepare, read_run, task_arguments
 from nacgraph.config import ConfigError
 from nacgraph.progress import Told, percent
 from nacgraph.pruning import ORDERS, kept_count, prune, ranking
-from nacgraph.rundir import RunFolder, build_target, load_run
+from nacgraph.rundir import RunFolder, build_target
 
 KEEPS = (1.0, 0.8, 0.65, 0.5, 0.35, 0.2, 0.125)
 
@@ -55,10 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     curve.add_argument("--samples", type=int, help="samples scored; the whole split if not given")
     curve.add_argument("--latency-batch", type=int, default=8, help="samples a timed batch")
     curve.add_argument("--repeats", type=int, default=15, help="timed rounds")
-    parser.add_argument("--data", help="as of nacgraph evaluate")
-    parser.add_argument("--cache-dir", help="where generated data is kept")
-    parser.add_argument("--threads", type=int, default=0, help="0 leaves PyTorch's choice")
-    parser.add_argument("--plugin", action="append", default=[], help="a Python file that is run")
+    add_shared(parser, "data", "cache_dir", "threads", "plugin")
     return parser
 
 
@@ -68,14 +66,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     Raises:
         ConfigError, CheckpointError, ValueError, OSError: If something is not as it should be.
     """
-    import torch
-
-    from nacgraph.registry import load_plugin
-
-    for path in arguments.plugin:
-        load_plugin(path)
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    prepare(arguments)
     if arguments.curve:
         from nacgraph.commands.dropping import curve
 
@@ -91,9 +82,7 @@ def smaller_run(arguments: argparse.Namespace) -> dict[str, Any]:
     from nacgraph.scoring import score
 
     source = arguments.run
-    model, task, config, checkpoint, notes = load_run(source, **task_arguments(arguments))
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+    model, task, config, checkpoint, _ = read_run(source, **task_arguments(arguments))
     count = kept_count(config.modules, arguments.keep)
     out = arguments.out or source.with_name(
         f"{source.resolve().name}-keep{100 * arguments.keep:g}-{arguments.order}"
@@ -149,12 +138,6 @@ def smaller_run(arguments: argparse.Namespace) -> dict[str, Any]:
     )
     return {**made, "run": str(out), "modules": count, "parameters": small.num_parameters(),
             "val_accuracy": found.accuracy, "val_accuracy_before": before}  # fmt: skip
-
-
-def task_arguments(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What the command line says of the task."""
-    given = {"data": arguments.data, "cache_dir": arguments.cache_dir}
-    return {name: value for name, value in given.items() if value is not None}
 
 
 def order_of(order: str, model: Any, task: Any, arguments: Any, seed: int) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,9 @@ import numpy as np
 
 from nacgraph.checkpoint import write_atomically
 from nacgraph.commands.answer import answer
+from nacgraph.commands.reading import add_shared, prepare, read_run, task_arguments
+from nacgraph.machine import device_of
 from nacgraph.progress import Told, percent
-from nacgraph.rundir import load_run
 from nacgraph.scoring import wilson
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of one task")
-    parser.add_argument("--data", help="other images; the run's own if not given")
-    parser.add_argument("--cache-dir", help="where decoded images are kept")
     parser.add_argument("--only", help="these renditions, as blur,invert; all if not given")
     parser.add_argument("--strengths", default="1,2,3,4,5", help="of 1 to 5")
     parser.add_argument("--limit", type=int, default=1000, help="images each; 0: all")
@@ -45,9 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the noise within renditions")
     parser.add_argument("--out", type=Path, help="folder of results; the first RUN if not given")
     parser.add_argument("--sheet", action="store_true", help="also draw renditions.png")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--threads", type=int, default=0, help="0 leaves PyTorch's choice")
-    parser.add_argument("--plugin", action="append", default=[], help="a Python file that is run")
+    add_shared(
+        parser, "data", "cache_dir", "device", "threads", "plugin",
+        data="other images; the run's own if not given",
+        cache_dir="where decoded images are kept",
+    )  # fmt: skip
     arguments = parser.parse_args(argv)
     return answer(lambda: "\n".join(lines(evaluate(arguments))))
 
@@ -59,9 +59,6 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         ConfigError, CheckpointError: If a folder is no run or holds no valid checkpoint.
         ValueError: If an argument is out of range, or the runs are not of one image task.
     """
-    import torch
-
-    from nacgraph.registry import load_plugin
     from nacgraph.tasks.images import Images
 
     chosen = chosen_renditions(arguments.only, arguments.strengths)
@@ -69,22 +66,13 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         raise ValueError(
             f"limit, seed: wanted at least 0, got {arguments.limit} and {arguments.seed}"
         )
-    for path in arguments.plugin:
-        load_plugin(path)
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    device = arguments.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    prepare(arguments)
+    device = device_of(arguments.device)
     models: list[NAC] = []
     tasks: list[Images] = []
     names: list[str] = []
-    given = {"data": arguments.data, "cache_dir": arguments.cache_dir}
-    changed = {name: value for name, value in given.items() if value is not None}
     for folder in arguments.runs:
-        model, task, config, _, notes = load_run(folder, **changed)
-        for note in notes:
-            print(f"note: {note}", file=sys.stderr)
+        model, task, config, *_ = read_run(folder, **task_arguments(arguments))
         if not isinstance(task, Images):
             raise ValueError(f"{folder}: wanted a run of the images task, got {config.task}")
         models.append(model.to(device))

@@ -7,9 +7,9 @@ import warnings
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 
 from nacgraph.config import RunConfig
+from nacgraph.machine import device_of
 
 
 def make_trainer(config: RunConfig, steps: int) -> pl.Trainer:
@@ -18,9 +18,7 @@ def make_trainer(config: RunConfig, steps: int) -> pl.Trainer:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\..*")
     warnings.filterwarnings("ignore", message=r".*(IterableDataset|num_workers|lr_scheduler).*")
-    device = config.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = device_of(config.device)
     strategy: Any = "auto"
     if config.devices * config.nodes > 1:
         from pytorch_lightning.strategies import DDPStrategy
