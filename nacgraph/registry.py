@@ -7,7 +7,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
@@ -84,6 +84,14 @@ class Registry(Generic[T]):
                 )
             self._classes[name] = loaded
         return self._classes[name]
+
+    def offered(self) -> Iterator[tuple[str, type[T] | ValueError]]:
+        """Every name with its class, or with the error of an entry point that does not load."""
+        for name in self.names():
+            try:
+                yield name, self.get(name)
+            except ValueError as error:  # one broken plugin must not hide the others
+                yield name, error
 
     def _entry_points(self) -> dict[str, importlib.metadata.EntryPoint]:
         return {entry.name: entry for entry in importlib.metadata.entry_points(group=self.group)}

@@ -13,6 +13,7 @@ import numpy as np
 from nacgraph.tasks.archives import opened
 from nacgraph.tasks.base import Batch, Task, named
 from nacgraph.tasks.batching import like_length_batches
+from nacgraph.tasks.checks import at_least
 from nacgraph.tasks.findings import Findings
 from nacgraph.tasks.splits import SPLITS, Data, Table, carve, check_rank, words
 
@@ -53,11 +54,7 @@ class TableTask(Task):
         without_classes: str | Sequence[str] = (),
         whole_is_test: bool = False,
     ) -> None:
-        for name, value, least in (
-            ("seed", seed, 0), ("batch_size", batch_size, 1), ("data_seed", data_seed, 0),
-        ):  # fmt: skip
-            if value < least:
-                raise ValueError(f"{name}: wanted at least {least}, got {value}")
+        at_least(("seed", seed, 0), ("batch_size", batch_size, 1), ("data_seed", data_seed, 0))
         self.seed, self.batch_size, self.data_seed = seed, batch_size, data_seed
         self.data = None if data is None else Path(data)
         if self.data is not None and not self.data.exists():

@@ -145,9 +145,9 @@ class LinearMemory(nn.Module):
 
 @register_tokenizer("SequenceTokenizer")
 class SequenceTokenizer(nn.Module):
-    """Symbol embedding + learned position embedding of the same scale, then a local stem.
+    """Symbol embedding + learned position embedding, then a local stem.
 
-    The scales must be alike: positions much smaller than the symbols are lost in the sum.
+    By default of the same scale: positions much smaller than the symbols are lost in the sum.
 
     Args:
         vocabulary: Number of token ids, the padding id 0 among them.
@@ -157,6 +157,7 @@ class SequenceTokenizer(nn.Module):
         window: Tokens that each of them sees, odd.
         scale: Standard deviation of both embeddings at the start.
         seed: Seed of the initial weights.
+        position_scale: That of the positions, as a multiple of that of the symbols.
         dilations: Distance between the tokens of a window, block by block, in turn.
         memory: Longest time scale of the blocks' :class:`LinearMemory`, in tokens; 0 is none.
 
@@ -178,6 +179,7 @@ class SequenceTokenizer(nn.Module):
         window: int = 9,
         scale: float = 1.0,
         seed: int = 0,
+        position_scale: float = 1.0,
         dilations: Sequence[int] = (1,),
         memory: float = 0.0,
     ) -> None:
@@ -185,6 +187,7 @@ class SequenceTokenizer(nn.Module):
         self.settings: dict[str, Any] = {
             "vocabulary": vocabulary, "dim": dim, "max_length": max_length,
             "stem_layers": stem_layers, "window": window, "scale": scale, "seed": seed,
+            "position_scale": position_scale,
             "dilations": list(dilations), "memory": memory,
         }  # fmt: skip
         if not dilations:
@@ -195,6 +198,8 @@ class SequenceTokenizer(nn.Module):
         self.positions = nn.Parameter(torch.empty(max_length, dim))
         for table in (self.symbols.weight, self.positions):
             nn.init.normal_(table, std=scale, generator=generator)
+        with torch.no_grad():
+            self.positions.mul_(position_scale)
         self.stem = nn.ModuleList(
             WindowMLP(dim, window, generator, dilations[k % len(dilations)], memory)
             for k in range(stem_layers)

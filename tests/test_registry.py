@@ -75,6 +75,9 @@ def test_a_broken_entry_point_is_listed_and_told_when_asked_for(
     monkeypatch.syspath_prepend(str(tmp_path))
     assert "mole" in animals.names()
     assert animals.get("ant").__name__ == "Ant"
+    offered = dict(animals.offered())
+    assert list(offered) == ["ant", "mole", "zebra"] and offered["ant"] is animals.get("ant")
+    assert isinstance(offered["mole"], ValueError) and "does not load" in str(offered["mole"])
     with pytest.raises(ValueError, match=r"'mole'.*does not load: ModuleNotFoundError"):
         animals.get("mole")
 

@@ -192,7 +192,7 @@ def test_padding_and_company_change_no_token() -> None:
 def test_the_tokenizer_can_be_built_again_from_its_settings() -> None:
     made = Text(bytes=300, stem_layers=1, window=5).tokenizer(12, seed=1)
     assert json.loads(json.dumps(made.settings)) == made.settings
-    again = TOKENIZERS.get("ByteTokenizer")(**made.settings)
+    again = TOKENIZERS.get("SequenceTokenizer")(**made.settings)
     for name, weight in made.state_dict().items():
         assert torch.equal(weight, again.state_dict()[name]), name
     assert made.positions.std().item() == pytest.approx(0.1, rel=0.1)

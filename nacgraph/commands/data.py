@@ -83,11 +83,9 @@ def _clip_features(arguments: argparse.Namespace) -> int:
 
 
 def _list() -> int:
-    for name in TASKS.names():
-        try:
-            task = TASKS.get(name)
-        except ValueError as error:  # one broken plugin must not hide the others
-            print(f"{name:<12} {error}")
+    for name, task in TASKS.offered():
+        if isinstance(task, ValueError):
+            print(f"{name:<12} {task}")
             continue
         print(f"{name:<12} {(inspect.getdoc(task) or '').split(chr(10))[0]}")
         for what, text in _about(task):

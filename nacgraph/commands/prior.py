@@ -63,11 +63,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _list() -> int:
-    for name in PRIORS.names():
-        try:
-            shown = PRIORS.get(name)
-        except ValueError as error:  # one broken plugin must not hide the others
-            print(f"{name:<18} {error}")
+    for name, shown in PRIORS.offered():
+        if isinstance(shown, ValueError):
+            print(f"{name:<18} {shown}")
             continue
         summary = (shown.__doc__ or "").strip().split("\n")[0]
         print(f"{name:<18} {summary}")

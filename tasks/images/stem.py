@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nacgraph.tasks.base import Batch
+from nacgraph.tasks.checks import at_least
 from nacgraph.tasks.tokenizers import register_tokenizer
 
 SIDE = 8  # places along the shorter side of the last map, about
@@ -102,10 +103,8 @@ class ImageTokenizer(nn.Module):
             "stem_layers": stem_layers, "stem_width": stem_width,
             "position_width": position_width, "seed": seed,
         }  # fmt: skip
-        for name, value in self.settings.items():
-            least = 0 if name in ("stem_layers", "seed") else 1
-            if value < least:
-                raise ValueError(f"{name}: wanted at least {least}, got {value}")
+        from_zero = ("stem_layers", "seed")
+        at_least(*((k, v, 0 if k in from_zero else 1) for k, v in self.settings.items()))
         generator = torch.Generator().manual_seed(seed)
         self.shape = channels, height, width
         steps = reductions(min(height, width))

@@ -27,14 +27,6 @@ class Images(TableTask):
     """Labelled images of one size, read from the usual layouts; without data, 8 × 8 digits.
 
     Args:
-        seed: Seed of the order of batches and of augmentation.
-        batch_size: Images a batch, over all ranks.
-        data: Folder, file or archive; None takes scikit-learn's handwritten digits.
-        cache_dir: Where archives are unpacked and decoded images are kept.
-        data_seed: Seed of splits that are carved.
-        only_classes: Keep images of these classes only.
-        without_classes: Leave out images of these classes.
-        whole_is_test: Data without a test split is one as a whole.
         stem_layers: Blocks of each stage of the stem.
         stem_width: Channels of its first stage.
         size: Side to which images are brought: shorter side scaled, middle cut out; 0 keeps
@@ -48,6 +40,7 @@ class Images(TableTask):
         randaugment: Random operations on each training image; 0: none.
         magnitude: Strength of these, up to 10.
         smoothing: Share of training targets that is spread over all classes.
+        shared: What every `TableTask` takes.
 
     Raises:
         FileNotFoundError: If ``data``, or a file that belongs to it, is not there.
@@ -72,14 +65,6 @@ class Images(TableTask):
 
     def __init__(
         self,
-        seed: int = 0,
-        batch_size: int = 32,
-        data: str | Path | None = None,
-        cache_dir: str | Path | None = None,
-        data_seed: int = 0,
-        only_classes: str | Sequence[str] = (),
-        without_classes: str | Sequence[str] = (),
-        whole_is_test: bool = False,
         stem_layers: int = 1,
         stem_width: int = 32,
         size: int = 0,
@@ -92,9 +77,9 @@ class Images(TableTask):
         randaugment: int = 0,
         magnitude: float = 6.0,
         smoothing: float = 0.0,
+        **shared: Any,
     ) -> None:
-        super().__init__(seed, batch_size, data, cache_dir, data_seed, only_classes,
-                         without_classes, whole_is_test)  # fmt: skip
+        super().__init__(**shared)
         if stem_layers < 0 or stem_width < 1:
             raise ValueError(
                 "stem_layers, stem_width: wanted at least 0 and 1, "

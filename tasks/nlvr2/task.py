@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nacgraph.tasks.base import Batch, register_task
+from nacgraph.tasks.checks import whole
 from nacgraph.tasks.findings import Findings
 from nacgraph.tasks.nlvr2.generated import generated
 from nacgraph.tasks.nlvr2.layouts import read_layout
@@ -104,13 +105,11 @@ class NLVR2(TableTask):
         super().__init__(**shared)
         if condition not in CONDITIONS:
             raise ValueError(f"condition: wanted one of {', '.join(CONDITIONS)}, got {condition!r}")
-        for name, value, least in (
+        whole(
             ("train_size", train_size, 1), ("val_size", val_size, 1), ("test_size", test_size, 1),
             ("image_size", image_size, 2), ("patch", patch, 2), ("buckets", buckets, 2),
             ("stem_layers", stem_layers, 0), ("window", window, 1),
-        ):  # fmt: skip
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: wanted a whole number >= {least}, got {value!r}")
+        )  # fmt: skip
         if window % 2 == 0:
             raise ValueError(f"window: wanted an odd number, got {window}")
         self.condition, self.sizes = condition, (train_size, val_size, test_size)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from nacgraph.tasks.base import Batch, register_task
+from nacgraph.tasks.checks import whole
 from nacgraph.tasks.findings import DataError, Findings
 from nacgraph.tasks.points import clouds
 from nacgraph.tasks.points.layouts import read_layout
@@ -86,9 +87,7 @@ class Points(TableTask):
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        for name, value, least in (("count", count, 1), ("solids", solids, 3)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: wanted a whole number >= {least}, got {value!r}")
+        whole(("count", count, 1), ("solids", solids, 3))
         for name, number in (("jitter", jitter), ("scale", scale)):
             if not isinstance(number, (int, float)) or not 0 <= number < math.inf:
                 raise ValueError(f"{name}: wanted a number of at least 0, got {number!r}")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nacgraph.tasks.base import Batch
+from nacgraph.tasks.checks import whole
 from nacgraph.tasks.tokenizers import register_tokenizer
 
 SPACINGS = ("log", "linear")
@@ -53,10 +54,7 @@ class PointTokenizer(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for name, value, least in (("dim", dim, 1), ("num_bands", num_bands, 0),
-                                   ("hidden", hidden, 0)):  # fmt: skip
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: wanted a whole number >= {least}, got {value!r}")
+        whole(("dim", dim, 1), ("num_bands", num_bands, 0), ("hidden", hidden, 0))
         if not isinstance(max_frequency, (int, float)) or not 1 <= max_frequency < math.inf:
             raise ValueError(f"max_frequency: wanted a number >= 1, got {max_frequency!r}")
         if spacing not in SPACINGS:

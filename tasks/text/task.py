@@ -13,14 +13,18 @@ import torch
 from torch import nn
 
 from nacgraph.tasks.base import Batch, register_task
+from nacgraph.tasks.checks import at_least
 from nacgraph.tasks.findings import Findings
 from nacgraph.tasks.splits import Data, Table
 from nacgraph.tasks.table import TableTask
 from nacgraph.tasks.text.generated import generated
 from nacgraph.tasks.text.layouts import LAYOUTS, read_text
-from nacgraph.tasks.text.tokenizer import ByteTokenizer
+from nacgraph.tasks.tokenizers import SequenceTokenizer
 
 VOCABULARY = 257  # id = byte + 1; id 0 is padding
+# What a word says seldom depends on where it stands, and few texts tell that apart: with positions
+# as large as the symbols, every word looks another at each of them.
+POSITION_SCALE = 0.1
 
 
 def _byte_name(byte: int) -> str:
@@ -46,7 +50,7 @@ class Text(TableTask):
         sentences: How many sentences are generated.
         stem_layers: Blocks of the tokenizer's local stem.
         window: Bytes that each of these blocks sees, odd.
-        common: What `TableTask` takes: ``data``, ``seed``, ``batch_size`` …
+        shared: What every `TableTask` takes.
 
     Raises:
         ValueError: If an argument is out of range, or the layout is not known; and what
@@ -87,15 +91,13 @@ class Text(TableTask):
         sentences: int = 6000,
         stem_layers: int = 1,
         window: int = 9,
-        **common: Any,
+        **shared: Any,
     ) -> None:
-        super().__init__(**common)
-        for name, value, least in (
+        super().__init__(**shared)
+        at_least(
             ("bytes", bytes, 1), ("sentences", sentences, 20), ("stem_layers", stem_layers, 0),
             ("window", window, 1),
-        ):  # fmt: skip
-            if value < least:
-                raise ValueError(f"{name}: wanted at least {least}, got {value}")
+        )  # fmt: skip
         if window % 2 == 0:
             raise ValueError(f"window: wanted an odd number, got {window}")
         if not 0 <= drop < 1:
@@ -137,9 +139,10 @@ class Text(TableTask):
 
     def tokenizer(self, dim: int, seed: int = 0) -> nn.Module:
         """Byte and position embeddings and the local stem, started from ``seed``."""
-        return ByteTokenizer(
-            VOCABULARY, dim, self.longest_text, self.stem_layers, self.window, seed=seed
-        )
+        return SequenceTokenizer(
+            VOCABULARY, dim, self.longest_text, self.stem_layers, self.window, seed=seed,
+            position_scale=POSITION_SCALE,
+        )  # fmt: skip
 
     def data_bytes(self) -> int:
         """The texts themselves, and what Python keeps of each."""
