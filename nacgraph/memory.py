@@ -72,7 +72,11 @@ class Estimate:
 
 
 def estimate(config: RunConfig, prepared: bool = False) -> Estimate:
-    """Estimate the peak of a run. Takes seconds; trains nothing, reads and generates no data.
+    """Estimate the peak of a run. Trains nothing, and takes seconds beside the data.
+
+    ListOps' data is neither read nor generated. A `TableTask` reads or generates all of its own,
+    and keeps in its cache what it would keep: the number of classes and the size of a sample,
+    which the model follows from, are known only then.
 
     Args:
         config: The run.

@@ -49,3 +49,11 @@ class Findings:
         if not self.collect:
             raise DataError(text)
         self.damage.append(text)
+
+
+def what_came(path: Path, error: Exception) -> str:
+    """What a file seems to be that could not be read: "a page of HTML", or its first bytes."""
+    with open(path, "rb") as file:
+        start = file.read(12)
+    html = start.lstrip().lower().startswith((b"<!doc", b"<html"))
+    return "a page of HTML" if html else f"{start!r}… ({error})"

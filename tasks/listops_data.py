@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from nacgraph.tasks.batching import Sequences, concatenate
 from nacgraph.tasks.cache import Arrays, cached, default_cache_dir
 from nacgraph.tasks.listops_trees import check_lengths, evaluate, grow
+from nacgraph.tasks.telling import tell
 
 _CHUNK = 500  # trees drawn at a time: Ctrl-C is answered between two chunks
 _VERSION = 1  # to be raised with any change of what a seed generates
@@ -59,11 +59,8 @@ def row_hashes(sequences: Sequences) -> list[bytes]:
 
 
 def show_progress(done: int, total: int) -> None:
-    """Keep one line on stderr up to date; where it is no terminal, write one at the end."""
-    if done == total or sys.stderr.isatty():
-        start, end = "\r" if sys.stderr.isatty() else "", "\n" if done == total else ""
-        sys.stderr.write(f"{start}generating ListOps: {done:,} of {total:,} sequences{end}")
-        sys.stderr.flush()
+    """Say on stderr how far generating is."""
+    tell("generating ListOps", done, total, "sequences")
 
 
 def _chunks(recipe: Recipe, seed: int, workers: int) -> Iterator[Sequences]:

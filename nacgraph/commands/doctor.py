@@ -23,7 +23,8 @@ USAGE = """usage: nacgraph doctor [--json] [options of nacgraph train]
 
 Versions, processor, memory, compiled kernels; and for the run that these options describe: the
 backends that `auto` chooses, and an estimate of its peak memory. Trains nothing; all that it may
-write is Numba's cache of compiled kernels, as any first use of them does."""
+write is Numba's cache of compiled kernels, as any first use of them does, and what a task keeps
+of its data, where that has to be read to know the model's size."""
 PACKAGES = (
     "torch", "torch_geometric", "torch_scatter", "numba", "numpy", "scipy", "graspologic",
     "pytorch_lightning",

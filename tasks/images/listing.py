@@ -6,6 +6,7 @@ import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import numpy as np
 from nacgraph.tasks.cache import cached, default_cache_dir
 from nacgraph.tasks.findings import Findings
 from nacgraph.tasks.splits import Data, Table
+from nacgraph.tasks.telling import telling
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,6 +24,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".
 SIDE = 64  # of images that differ in size, unless ``size`` says otherwise
 GREY = ("1", "L", "LA", "I", "F", "I;16", "I;16B")  # Pillow's modes without colour
 FORMAT = 1  # of what is kept; one more when decoding changes
+_telling = partial(telling, unit="files", least=2000, every=500)
 
 
 @dataclass
@@ -59,12 +62,14 @@ def decoded(listing: Listing, wanted: Wanted, found: Findings) -> Data:
     def decode() -> dict[str, np.ndarray]:
         size, channels, fine = _looked_at(files, wanted, found)
         arrays = {}
-        for split, paths in files.items():
-            images = np.zeros((len(paths), *size, channels), np.uint8)
-            for k in np.flatnonzero(fine[split]):
-                fine[split][k] = _into(images[k], paths[k], found)
-            arrays[f"images_{split}"] = images[fine[split]]
-            arrays[f"rows_{split}"] = np.flatnonzero(fine[split])
+        with _telling("reading images", sum(int(rows.sum()) for rows in fine.values())) as one_more:
+            for split, paths in files.items():
+                images = np.zeros((len(paths), *size, channels), np.uint8)
+                for k in np.flatnonzero(fine[split]):
+                    fine[split][k] = _into(images[k], paths[k], found)
+                    one_more()
+                arrays[f"images_{split}"] = images[fine[split]]
+                arrays[f"rows_{split}"] = np.flatnonzero(fine[split])
         return arrays
 
     if found.collect:  # all damage is wanted, and damaged data is not worth keeping
@@ -101,15 +106,17 @@ def _looked_at(
     sizes: set[tuple[int, int]] = set()
     colour = False
     fine = {}
-    for split, paths in files.items():
-        fine[split] = np.zeros(len(paths), bool)
-        for k, path in enumerate(paths):
-            image = _opened(path, found)
-            if image is not None:
-                with image:
-                    sizes.add((image.height, image.width))
-                    colour |= image.mode not in GREY
-                fine[split][k] = True
+    with _telling("looking at images", sum(map(len, files.values()))) as one_more:
+        for split, paths in files.items():
+            fine[split] = np.zeros(len(paths), bool)
+            for k, path in enumerate(paths):
+                image = _opened(path, found)
+                if image is not None:
+                    with image:
+                        sizes.add((image.height, image.width))
+                        colour |= image.mode not in GREY
+                    fine[split][k] = True
+                one_more()
     if wanted.size:
         size = (wanted.size, wanted.size)
     else:

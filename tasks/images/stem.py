@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nacgraph.tasks.base import Batch
 from nacgraph.tasks.checks import at_least
+from nacgraph.tasks.layers import linear, started
 from nacgraph.tasks.tokenizers import register_tokenizer
 
 SIDE = 8  # places along the shorter side of the last map, about
@@ -51,8 +52,8 @@ class ConvBlock(nn.Module):
         super().__init__()
         self.spread = _conv(width, width, kernel, generator, groups=width, padding=kernel // 2)
         self.norm = nn.LayerNorm(width)
-        self.widen = _linear(width, 4 * width, generator)
-        self.narrow = _linear(4 * width, width, generator)
+        self.widen = linear(width, 4 * width, generator)
+        self.narrow = linear(4 * width, width, generator)
         self.scale = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -128,7 +129,7 @@ class ImageTokenizer(nn.Module):
         self.positions = nn.Parameter(torch.empty(high * wide, position_width))
         nn.init.normal_(self.positions, generator=generator)
         self.norm = nn.LayerNorm(inside)
-        self.out = _linear(inside + position_width, dim, generator)
+        self.out = linear(inside + position_width, dim, generator)
 
     @property
     def places(self) -> int:
@@ -159,18 +160,7 @@ def _convolved(layer: nn.Module, x: Tensor) -> Tensor:
 
 def _conv(
     inside: int, outside: int, kernel: int, generator: torch.Generator, **options: int
-) -> nn.Module:
+) -> nn.Conv2d:
     # skip_init: the default start would draw from the global generator.
     layer = nn.utils.skip_init(nn.Conv2d, inside, outside, kernel, **options)
-    return _started(layer, generator)
-
-
-def _linear(inside: int, outside: int, generator: torch.Generator) -> nn.Module:
-    return _started(nn.utils.skip_init(nn.Linear, inside, outside), generator)
-
-
-def _started(layer: nn.Module, generator: torch.Generator) -> nn.Module:
-    weight, bias = layer.weight, layer.bias
-    nn.init.normal_(weight, std=weight[0].numel() ** -0.5, generator=generator)  # type: ignore
-    nn.init.zeros_(bias)  # type: ignore[arg-type]
-    return layer
+    return started(layer, generator)

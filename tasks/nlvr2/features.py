@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nacgraph.tasks.findings import DataError, Findings
+from nacgraph.tasks.findings import DataError, Findings, what_came
 from nacgraph.tasks.nlvr2.examples import FILES, Example, checked
 
 NAME = "features.npz"
@@ -117,10 +117,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     except DataError:
         raise
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        with open(path, "rb") as raw:
-            start = raw.read(12)
-        html = start.lstrip().lower().startswith((b"<!doc", b"<html"))
-        got = "a page of HTML" if html else f"{start!r}… ({error})"
+        got = what_came(path, error)
         raise DataError(f"{path}: wanted an npz of plain arrays, got {got}") from error
 
     def wanted(held: bool, text: str, got: object) -> None:

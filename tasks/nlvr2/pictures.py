@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from nacgraph.tasks.cache import cached, default_cache_dir
-from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.findings import Findings, what_came
 from nacgraph.tasks.nlvr2.examples import Example
+from nacgraph.tasks.telling import telling
 
 KEPT_FROM = 2000  # images from which decoding takes longer than reading a file of the result
 
@@ -68,11 +69,7 @@ def open_image(path: Path, size: int | None = None) -> Any:
             rgb = image.convert("RGB")
         return rgb if size is None else rgb.resize((size, size), Image.Resampling.BILINEAR)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        with open(path, "rb") as file:
-            start = file.read(12)
-        html = start.lstrip().lower().startswith((b"<!doc", b"<html"))
-        got = "a page of HTML" if html else f"{start!r}… ({error})"
-        raise ValueError(f"wanted an image, got {got}") from error
+        raise ValueError(f"wanted an image, got {what_came(path, error)}") from error
 
 
 def read_images(
@@ -84,14 +81,14 @@ def read_images(
     def make() -> dict[str, np.ndarray]:
         images = np.zeros((len(names), 3, size, size), np.uint8)
         whole = np.ones(len(names), bool)
-        for k, name in enumerate(names):
-            try:
-                picture = open_image(paths[name], size)
-            except ValueError as error:
-                found.damaged(paths[name], str(error))
-                whole[k] = False
-                continue
-            images[k] = np.asarray(picture).transpose(2, 0, 1)
+        with telling("reading images", len(names), "files", KEPT_FROM, 500) as one_more:
+            for k, name in enumerate(names):
+                try:
+                    images[k] = np.asarray(open_image(paths[name], size)).transpose(2, 0, 1)
+                except ValueError as error:
+                    found.damaged(paths[name], str(error))
+                    whole[k] = False
+                one_more()
         return {"images": images, "whole": whole}
 
     # A search for damage has to open every file.

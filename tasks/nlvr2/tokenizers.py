@@ -8,16 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from nacgraph.tasks.base import Batch
+from nacgraph.tasks.layers import linear
 from nacgraph.tasks.tokenizers import WindowMLP, register_tokenizer
 
 MOST_WORDS = 64  # places that are told apart; words beyond share the last one
-
-
-def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
-    nn.init.normal_(layer.weight, std=inputs**-0.5, generator=generator)
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 class _Words(nn.Module):
@@ -30,7 +24,7 @@ class _Words(nn.Module):
         super().__init__()
         self.positions = nn.Parameter(torch.randn(MOST_WORDS, dim, generator=generator))
         if features:
-            self.lift = _linear(features, dim, generator)
+            self.lift = linear(features, dim, generator)
         else:
             # A word is the sum of two rows, so each row gets half of the variance.
             self.symbols = nn.utils.skip_init(nn.Embedding, buckets + 1, dim)
@@ -192,10 +186,10 @@ class _PixelStem(nn.Module):
         super().__init__()
         # As linear layers over the pixels of a patch: what a convolution without overlap is.
         self.step = patch // 2
-        self.first = _linear(3 * self.step**2, dim, generator)
-        self.second = _linear(4 * dim, dim, generator)
+        self.first = linear(3 * self.step**2, dim, generator)
+        self.second = linear(4 * dim, dim, generator)
         self.norm, self.last = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.third, self.fourth = _linear(dim, dim, generator), _linear(dim, dim, generator)
+        self.third, self.fourth = linear(dim, dim, generator), linear(dim, dim, generator)
 
     def forward(self, images: Tensor) -> Tensor:
         x = nn.functional.pixel_unshuffle(4 * images - 2, self.step).permute(0, 2, 3, 1)
@@ -211,7 +205,7 @@ class _FeatureStem(nn.Module):
 
     def __init__(self, width: int, dim: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.lift, self.last = _linear(width, dim, generator), nn.LayerNorm(dim)
+        self.lift, self.last = linear(width, dim, generator), nn.LayerNorm(dim)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.last(self.lift(nn.functional.layer_norm(features, features.shape[-1:])))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from nacgraph.tasks.findings import DataError, Findings
 from nacgraph.tasks.points.clouds import normalised
 from nacgraph.tasks.points.off import read_off, surface_points
 from nacgraph.tasks.splits import Data, Table
+from nacgraph.tasks.telling import telling
 
 SPLITS = ("train", "test")
 SAMPLED = 2048  # points of a mesh, as many as in ModelNet's HDF5 files; more if more are wanted
@@ -87,15 +87,16 @@ def _sampled(folder: Path, names: list[str], size: int, seed: int, found: Findin
     """``points`` (M, size, 3), and ``kept`` (M): which of the names each is of."""
     points = np.empty((len(names), size, 3), np.float32)
     kept: list[int] = []
-    for row, name in enumerate(names):
-        mesh = read_off(folder / name, found)
-        if mesh is not None:
-            # By name, so that a mesh has the same points whatever lies beside it.
-            key = int(_short(name), 16)
-            drawn = surface_points(mesh, size, np.random.default_rng((seed, key)))
-            points[len(kept)] = normalised(drawn)
-            kept.append(row)
-        _show(row + 1, len(names))
+    with telling("sampling points", len(names), "meshes") as one_more:
+        for row, name in enumerate(names):
+            mesh = read_off(folder / name, found)
+            if mesh is not None:
+                # By name, so that a mesh has the same points whatever lies beside it.
+                key = int(_short(name), 16)
+                drawn = surface_points(mesh, size, np.random.default_rng((seed, key)))
+                points[len(kept)] = normalised(drawn)
+                kept.append(row)
+            one_more()
     return {"points": points[: len(kept)], "kept": np.array(kept, np.int64)}
 
 
@@ -114,11 +115,3 @@ def _short(text: str) -> str:
 
 def _shows(path: Path) -> bool:
     return not path.name.startswith((".", "__MACOSX"))
-
-
-def _show(done: int, total: int) -> None:
-    """One line on stderr that is kept up to date, for folders that take a while."""
-    if total >= 500 and (done == total or (done % 50 == 0 and sys.stderr.isatty())):
-        start, end = "\r" if sys.stderr.isatty() else "", "\n" if done == total else ""
-        sys.stderr.write(f"{start}sampling points: {done:,} of {total:,} meshes{end}")
-        sys.stderr.flush()

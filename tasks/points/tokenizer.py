@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nacgraph.tasks.base import Batch
 from nacgraph.tasks.checks import whole
+from nacgraph.tasks.layers import linear
 from nacgraph.tasks.tokenizers import register_tokenizer
 
 SPACINGS = ("log", "linear")
@@ -71,10 +72,10 @@ class PointTokenizer(nn.Module):
         self.angles: Tensor
         # Follows from the settings, so no file need hold it.
         self.register_buffer("angles", math.pi * bands, persistent=False)
-        self.embed = _linear(3 * (1 + 2 * num_bands), dim, generator)
+        self.embed = linear(3 * (1 + 2 * num_bands), dim, generator)
         self.norm = nn.LayerNorm(dim) if hidden else None
-        self.inner = _linear(dim, hidden, generator) if hidden else None
-        self.outer = _linear(hidden, dim, generator) if hidden else None
+        self.inner = linear(dim, hidden, generator) if hidden else None
+        self.outer = linear(hidden, dim, generator) if hidden else None
 
     def features(self, points: Tensor) -> Tensor:
         """φ of points (…, 3): coordinates, all sines, all cosines; (…, 3 + 6 K)."""
@@ -90,11 +91,3 @@ class PointTokenizer(nn.Module):
         if self.norm is not None and self.inner is not None and self.outer is not None:
             tokens = tokens + self.outer(nn.functional.gelu(self.inner(self.norm(tokens))))
         return tokens * batch.mask.unsqueeze(-1), batch.mask
-
-
-def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
-    # skip_init: the default start would draw from the global generator.
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
-    nn.init.normal_(layer.weight, std=inputs**-0.5, generator=generator)
-    nn.init.zeros_(layer.bias)
-    return layer
