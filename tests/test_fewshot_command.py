@@ -204,6 +204,7 @@ def test_tasks_that_make_other_samples_are_refused(
         (["--learning-rate", "nan"], "learning_rate: wanted more than 0, got nan"),
         (["--adapt", "head,coeds"], "adapt: wanted some of codes, signatures, head, all, got"),
         (["--task-set", "spread"], "task_set: wanted KEY=VALUE, got 'spread'"),
+        (["--task-set", "spread=[1"], "task_set: spread: wanted a plain value, got '[1'"),
         (["--task-set", "spraed=1"], "task_set: wanted one of"),
     ],
 )  # fmt: skip

@@ -11,10 +11,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nacgraph.commands.inspection import inspected, shown
-from nacgraph.commands.reading import add_shared, prepare
+from nacgraph.commands.reading import add_shared, key_values, prepare
 from nacgraph.config import RunConfig, nearest
 from nacgraph.progress import Told
 from nacgraph.tasks import TASKS, Task, get_task, parameters
@@ -148,7 +146,7 @@ def _task(arguments: argparse.Namespace) -> Task:
     """
     cls = get_task(arguments.task)
     takes = parameters(cls)
-    settings = _settings(arguments.task_set)
+    settings = key_values(arguments.task_set, "task-set")
     choices = [name for name in takes if name not in ("data", "cache_dir")]
     for name in settings:
         if name not in choices:
@@ -168,16 +166,3 @@ def _task(arguments: argparse.Namespace) -> Task:
         return cls(**settings)
     except TypeError as error:  # a value of the wrong kind, such as a word for a number
         raise ValueError(f"task-set: {error}") from error
-
-
-def _settings(pairs: Sequence[str]) -> dict[str, Any]:
-    found = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not key.strip() or not equals:
-            raise ValueError(f"task-set: wanted KEY=VALUE, got {pair!r}")
-        try:
-            found[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError(f"task-set: {key}: wanted a plain value, got {value!r}") from None
-    return found

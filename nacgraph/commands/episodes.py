@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from nacgraph.checkpoint import write_atomically
-from nacgraph.commands.reading import read_run, task_arguments
+from nacgraph.commands.reading import key_values, read_run, task_arguments
 from nacgraph.config import RunConfig
 from nacgraph.fewshot import (
     Episode,
@@ -105,7 +105,8 @@ def pool_of(
         changed["cache_dir"] = arguments.cache_dir
     if arguments.dataset is not None:
         changed["data"] = None if arguments.dataset == "embedded" else arguments.dataset
-    config = replace(config, task_set={**config.task_set, **_pairs(arguments.task_set)})
+    given = key_values(arguments.task_set, "task_set")
+    config = replace(config, task_set={**config.task_set, **given})
     if not issubclass(cls := get_task(config.task), TableTask):
         raise ValueError(
             f"run: wanted a task whose data are classes in tables (a TableTask), got {config.task}"
@@ -115,15 +116,6 @@ def pool_of(
     task.conform(read_facts(source.folder)["facts"])  # images of another size, to that of the run
     known = {name for each in sources for name in each.classes}
     return make_pool(cast(TableTask, task), known, arguments.ways, arguments.queries + shots)
-
-
-def _pairs(texts: Sequence[str]) -> dict[str, Any]:
-    import yaml
-
-    split = [text.partition("=") for text in texts]
-    if wrong := [text for text in texts if "=" not in text]:
-        raise ValueError(f"task_set: wanted KEY=VALUE, got {wrong[0]!r}")
-    return {key: yaml.safe_load(value) for key, _, value in split}
 
 
 def plan(

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor
 
-from nacgraph.commands.reading import add_shared, prepare
+from nacgraph.commands.reading import add_shared, key_values, prepare
 from nacgraph.links import DEFAULT_BANDWIDTH, link_probabilities
 from nacgraph.priors import PRIORS, GraphPrior, get_prior, lowest_probability, prior_signatures
 from nacgraph.priors.reachable import best_signatures
@@ -80,7 +79,7 @@ def _check(arguments: argparse.Namespace) -> int:
     _positive("--modules", n)
     _positive("--bandwidth", bandwidth)
     _positive("--signature-dim", width)
-    prior = get_prior(arguments.name, **_parameters(arguments.set))
+    prior = get_prior(arguments.name, **key_values(arguments.set, "--set"))
     out = arguments.out or Path(f"prior-{arguments.name}.png")
     target = _called(prior, "edge_probabilities", n)
     described = " ".join([arguments.name, *_given(prior)])
@@ -125,19 +124,6 @@ def _called(prior: GraphPrior, method: str, *arguments: int) -> Any:
     except Exception as error:
         shown = ", ".join(str(argument) for argument in arguments)
         raise ValueError(f"{method}({shown}) raised {type(error).__name__}: {error}") from error
-
-
-def _parameters(pairs: list[str]) -> dict[str, Any]:
-    found = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not key or not equals:
-            raise ValueError(f"--set: wanted KEY=VALUE, got {pair!r}")
-        try:
-            found[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError(f"--set {key}: wanted a plain value, got {value!r}") from None
-    return found
 
 
 def _given(prior: GraphPrior) -> list[str]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from nacgraph.registry import load_plugin
 from nacgraph.rundir import load_run
@@ -49,6 +52,24 @@ def at_least(arguments: argparse.Namespace, **least: int) -> None:
     for name, low in least.items():
         if (value := getattr(arguments, name)) < low:
             raise ValueError(f"{name}: wanted at least {low}, got {value}")
+
+
+def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
+    """``["a=1", "b=[x, y]"]`` → {"a": 1, "b": ["x", "y"]}; values are YAML.
+
+    Raises:
+        ValueError: If one is no pair or no value; it names ``flag``.
+    """
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key.strip() or not equals:
+            raise ValueError(f"{flag}: wanted KEY=VALUE, got {pair!r}")
+        try:
+            found[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError(f"{flag}: {key}: wanted a plain value, got {value!r}") from None
+    return found
 
 
 def task_arguments(arguments: argparse.Namespace, *others: str) -> dict[str, Any]:
