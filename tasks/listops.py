@@ -55,6 +55,8 @@ class ListOps(Task):
         dilations: Distance between the symbols of a stem block's window, block by block, in turn.
         memory: Longest time scale, in symbols, of what a stem block keeps of the symbols outside of
             its window; 0: nothing.
+        position_scale: Size of the position embeddings at the start, as a multiple of the symbols';
+            0: none, so that what is learned of short sequences holds for long ones.
 
     Raises:
         ValueError: If an argument is out of range, or if data or cache are damaged.
@@ -93,6 +95,7 @@ class ListOps(Task):
         batch_symbols: int = 0,
         dilations: Sequence[int] = (1,),
         memory: float = 0.0,
+        position_scale: float = 1.0,
     ) -> None:
         for name, value, least in (
             ("seed", seed, 0), ("data_seed", data_seed, 0), ("batch_size", batch_size, 1),
@@ -101,6 +104,7 @@ class ListOps(Task):
             ("stem_layers", stem_layers, 0), ("num_proc", num_proc, 1),
             ("stage_size", stage_size, 1), ("batch_symbols", batch_symbols, 0),
             ("dilations", min(dilations, default=0), 1), ("memory", memory, 0),
+            ("position_scale", position_scale, 0),
         ):  # fmt: skip
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
@@ -120,6 +124,7 @@ class ListOps(Task):
             )
         self.stem_layers, self.window = stem_layers, window
         self.dilations, self.memory = tuple(dilations), memory
+        self.position_scale = position_scale
         self._splits: dict[str, Sequences] = {}
         self._stages: dict[int, Sequences] = {}
 
@@ -223,7 +228,7 @@ class ListOps(Task):
         """Symbol and position embeddings and the local stem, started from ``seed``."""
         return SequenceTokenizer(
             VOCABULARY, dim, self.recipe.longest, self.stem_layers, self.window, seed=seed,
-            dilations=self.dilations, memory=self.memory,
+            position_scale=self.position_scale, dilations=self.dilations, memory=self.memory,
         )  # fmt: skip
 
     def baselines(self, split: str) -> dict[str, float]:

@@ -157,7 +157,8 @@ class SequenceTokenizer(nn.Module):
         window: Tokens that each of them sees, odd.
         scale: Standard deviation of both embeddings at the start.
         seed: Seed of the initial weights.
-        position_scale: That of the positions, as a multiple of that of the symbols.
+        position_scale: That of the positions, as a multiple of that of the symbols; 0: none, so
+            that a token's place shows only in what the stem sees around it.
         dilations: Distance between the tokens of a window, block by block, in turn.
         memory: Longest time scale of the blocks' :class:`LinearMemory`, in tokens; 0 is none.
 
@@ -200,6 +201,9 @@ class SequenceTokenizer(nn.Module):
             nn.init.normal_(table, std=scale, generator=generator)
         with torch.no_grad():
             self.positions.mul_(position_scale)
+        # Without positions at the start there are to be none: those of long sequences would learn
+        # less, and from fewer samples, than those of short ones.
+        self.positions.requires_grad_(position_scale > 0)
         self.stem = nn.ModuleList(
             WindowMLP(dim, window, generator, dilations[k % len(dilations)], memory)
             for k in range(stem_layers)

@@ -24,9 +24,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # A file imports its own room and rooms before it in this list. priors/, tasks/, viz/ and the
 # folders in nacgraph/ are one room each; a new file of nacgraph/ must find its place here.
 ROOMS = [
-    *("registry", "links", "triangles", "parallel", "compiled", "recurrence"),
-    *("graph", "edges", "sampling", "kernel", "priors", "tasks", "initialise", "design", "pointwise"),
-    *("modfc", "scatter", "attention", "backends", "blocks", "circuit", "generators", "conditional"),
+    *("registry", "links", "triangles", "parallel", "compiled", "recurrence", "graph", "edges"),
+    *("sampling", "kernel", "priors", "tasks", "initialise", "design", "pointwise", "modfc"),
+    *("scatter", "attention", "backends", "blocks", "circuit", "generators", "conditional"),
     *("model", "presets", "checkpoint", "config", "rundir", "pretrained", "machine", "memory"),
     *("scoring", "optim", "averaging", "batches", "progress", "probing", "comparing", "pruning"),
     *("fewshot", "populations", "frozen", "portable", "exporting", "training"),

@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nacgraph.checkpoint import write_atomically
 from nacgraph.commands.answer import answer
 from nacgraph.commands.options import parse
 from nacgraph.commands.plan import check_parts
+from nacgraph.commands.reading import add_shared, key_values
 from nacgraph.config import ConfigError
 from nacgraph.sweeping import (
     LAUNCHERS,
@@ -56,8 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--launcher", choices=LAUNCHERS, default="process")
     parser.add_argument("--launcher-set", action="append", default=[], metavar="KEY=VALUE",
                         help="of submitit: timeout_min=600, slurm_partition=gpu")  # fmt: skip
-    parser.add_argument("--cache-dir", help="where generated data is kept")
-    parser.add_argument("--plugin", action="append", default=[], help="a Python file that is run")
+    add_shared(parser, "cache_dir", "plugin")
     parser.add_argument("--list", action="store_true", help="say what would run, and stop")
     arguments = parser.parse_args(argv)
     failed: list[str] = []
@@ -94,7 +92,7 @@ def _run(arguments: argparse.Namespace, failed: list[str]) -> list[str]:
 
 def chosen(recipe: Recipe, arguments: argparse.Namespace) -> list[Cell]:
     """The cells that the command line asks for, with the fields that it sets."""
-    data, sets = pairs("data", arguments.data), pairs("set", arguments.set)
+    data, sets = key_values(arguments.data, "data"), key_values(arguments.set, "set")
     paths = {name: str(Path(str(path)).resolve()) for name, path in data.items()}
     cells = recipe.cells(arguments.scale, arguments.seeds, paths)
     if arguments.only:
@@ -102,13 +100,6 @@ def chosen(recipe: Recipe, arguments: argparse.Namespace) -> list[Cell]:
         if not cells:
             raise ValueError(f"only: wanted a part of a cell's name, got {arguments.only}")
     return [Cell(cell.points, cell.seed, {**cell.fields, **sets}) for cell in cells]
-
-
-def pairs(flag: str, texts: Sequence[str]) -> dict[str, Any]:
-    """``["a=1", "b=x"]`` → values as YAML reads them."""
-    if wrong := [text for text in texts if "=" not in text]:
-        raise ValueError(f"{flag}: wanted NAME=VALUE, got {wrong[0]!r}")
-    return {k: yaml.safe_load(v) for k, _, v in (text.partition("=") for text in texts)}
 
 
 def check(cells: Sequence[Cell], flags: Sequence[str]) -> None:
@@ -139,7 +130,7 @@ def _launch(jobs: Sequence[Job], arguments: argparse.Namespace, out: Path) -> di
     from nacgraph.sweeping.watching import Watching
 
     watch = Watching(jobs)
-    settings = pairs("launcher-set", arguments.launcher_set)
+    settings = key_values(arguments.launcher_set, "launcher-set")
     try:
         return launch(jobs, arguments.launcher, arguments.jobs, watch, settings, out / "submitit")
     except KeyboardInterrupt:

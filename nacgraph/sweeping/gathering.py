@@ -20,6 +20,7 @@ MEASURES = {  # column → key of summary.json
     "prior": "prior_loss", "floor": "prior_floor", "degree": "mean_degree",
     "isolated": "isolated", "parameters": "parameters", "minutes": "seconds", "steps": "steps",
 }  # fmt: skip
+_DOT = re.compile(r"\.(?![^\[]*\])")  # not within brackets
 _PART = re.compile(r"([^.\[\]]*)(?:\[([^\]]*)\])?")
 
 
@@ -161,7 +162,7 @@ def pick(content: Any, path: str, source: Path | str = "") -> list[Any]:
         ValueError: If it leads nowhere.
     """
     found = [content]
-    for part in path.split(".") if path else []:
+    for part in _DOT.split(path) if path else []:
         shape = _PART.fullmatch(part)
         name, chosen = shape.groups() if shape else (part, None)
         try:
