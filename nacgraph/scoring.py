@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nacgraph.tasks import Task
 
@@ -66,10 +66,12 @@ def score(
     precision: str = "32",
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    each: Callable[[Tensor, Tensor], None] | None = None,
 ) -> Score:
     """Run ``model`` over ``split``; under ``torch.distributed`` every rank takes its share.
 
-    ``progress`` is called with (right, seen) after every batch of this process.
+    ``progress`` is called with (right, seen) after every batch of this process, ``each`` with its
+    rows of the split and whether they were answered right, both (B) on the CPU.
 
     Raises:
         ValueError: If the split is empty.
@@ -88,7 +90,10 @@ def score(
         batch = batch.to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
             logits = model(batch).logits.float()
-        right = (logits.argmax(-1) == batch.labels).sum()
+        hits = logits.argmax(-1) == batch.labels
+        right = hits.sum()
+        if each is not None:
+            each(batch.index.cpu(), hits.cpu())
         loss = task.loss(logits, batch) * len(batch)
         found = right if among is None else (
             (among[logits[:, among].argmax(-1)] == batch.labels).sum()

@@ -14,6 +14,7 @@ from nacgraph.tasks.base import Batch, Task, register_task
 from nacgraph.tasks.batching import Sequences, padded
 from nacgraph.tasks.curriculum import TrainingOrder
 from nacgraph.tasks.listops_data import Recipe, generated_splits, row_hashes
+from nacgraph.tasks.listops_tags import tree_tags
 from nacgraph.tasks.listops_trees import SYMBOLS, VOCABULARY
 from nacgraph.tasks.listops_tsv import read_tsv
 from nacgraph.tasks.splits import check_rank
@@ -223,6 +224,13 @@ class ListOps(Task):
         total = sum(self.recipe.sizes) * (middle + 16)
         limits = pairwise([0, *(limit for limit, _ in self.curriculum)])
         return total + sum(self.stage_size * ((low + high) // 2 + 16) for low, high in limits)
+
+    def tags(self, split: str) -> dict[str, list[str]]:
+        """Of each sequence its root operator, length, depth, and the root's number of arguments.
+
+        For telling apart what a model can do; no model ever sees them.
+        """
+        return tree_tags(self.split(split))
 
     def tokenizer(self, dim: int, seed: int = 0) -> nn.Module:
         """Symbol and position embeddings and the local stem, started from ``seed``."""

@@ -43,6 +43,21 @@ def test_repeats_the_test_accuracy(
     assert found["n"] == 41 and found["accuracy"] == summary["val_accuracy"]
 
 
+def test_accuracy_by_tag_adds_up(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(run), "--by", "root", "--by", "arguments"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert set(result["by"]["root"]) <= {"MIN", "MAX", "MED", "SM"}
+    assert list(result["by"]["arguments"]) == sorted(result["by"]["arguments"], key=int)
+    for groups in result["by"].values():
+        assert sum(group["n"] for group in groups.values()) == result["n"]
+        right = sum(group["n"] * group["accuracy"] for group in groups.values())
+        assert right == pytest.approx(result["n"] * result["accuracy"])
+        assert all(g["ci95"][0] <= g["accuracy"] <= g["ci95"][1] for g in groups.values())
+    assert main([str(run), "--by", "roots"]) == 2
+    wanted = "by: wanted one of root, length, depth, arguments for task listops, got 'roots'"
+    assert wanted in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("n", [1, 37])
 def test_a_file_of_any_size(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], n: int
