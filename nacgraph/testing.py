@@ -158,7 +158,14 @@ def assert_task(task: Task, dim: int = 16) -> None:
     batch = task.train_batch(0)
     made = task.dummy_batch(2, 8, torch.Generator().manual_seed(0))
     _check_tokens(task.tokenizer, batch, dim, f"{where}: tokenizer")
-    task.tokenizer(dim, 0)(made)
+    tokenizer = task.tokenizer(dim, 0)
+    most = task.max_tokens(tokenizer)
+    for given in (batch, made):
+        found = tokenizer(given)[1].shape[1]
+        _want(
+            most is None or found <= most,
+            f"{where}: max_tokens: wanted at least the {found} tokens of a sample, got {most}",
+        )
     if task.conditioner(dim, 0) is not None:
         _check_tokens(task.conditioner, batch, dim, f"{where}: conditioner")
     logits = torch.zeros(len(batch), count, requires_grad=True)

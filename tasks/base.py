@@ -113,6 +113,14 @@ class Task(ABC):
         """
         return None
 
+    def max_tokens(self, tokenizer: nn.Module) -> int | None:
+        """The most tokens that ``tokenizer``, one of this task, gives a sample; None: no bound.
+
+        By default what the tokenizer says by its ``max_length``, if it does. It may not depend on
+        the data at hand: weights of a run (Linformer's) have this size.
+        """
+        return getattr(tokenizer, "max_length", None)
+
     def longest(self, step: int) -> int | None:
         """The most tokens that a sample may have at ``step``; None where that never changes."""
         return None

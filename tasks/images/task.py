@@ -179,6 +179,10 @@ class Images(TableTask):
             high, wide, channels, dim, self.stem_layers, self.stem_width, seed=seed
         )
 
+    def max_tokens(self, tokenizer: nn.Module) -> int | None:
+        """One a place of the last map."""
+        return getattr(tokenizer, "places", None)
+
     def dummy_batch(self, count: int, length: int, generator: torch.Generator) -> Batch:
         """Noise of the data's size; ``length`` does not matter."""
         if self._data is None and self.data is not None and self.size:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nacgraph.tasks.base import Batch, register_task
 from nacgraph.tasks.checks import whole
@@ -18,7 +18,7 @@ from nacgraph.tasks.nlvr2.generated import generated
 from nacgraph.tasks.nlvr2.layouts import read_layout
 from nacgraph.tasks.nlvr2.scenes import SIZE, World
 from nacgraph.tasks.nlvr2.sentences import SKILLS
-from nacgraph.tasks.nlvr2.tokenizers import ImagePairTokenizer, SentenceTokenizer
+from nacgraph.tasks.nlvr2.tokenizers import MOST_WORDS, ImagePairTokenizer, SentenceTokenizer
 from nacgraph.tasks.nlvr2.words import HASHES, encode
 from nacgraph.tasks.splits import Data, Table, words
 from nacgraph.tasks.table import TableTask
@@ -213,6 +213,12 @@ class NLVR2(TableTask):
             dim, 0 if features else self.image_size, self.patch, features,
             self.condition != "task", self.buckets, width, self.stem_layers, self.window, seed,
         )  # fmt: skip
+
+    def max_tokens(self, tokenizer: nn.Module) -> int | None:
+        """Both images, and as many words as are told apart by their places."""
+        if not isinstance(tokenizer, ImagePairTokenizer):
+            return None
+        return 2 * len(tokenizer.positions) + (MOST_WORDS if tokenizer.sentence else 0)
 
     def conditioner(self, dim: int, seed: int = 0) -> SentenceTokenizer:
         """Tokens of the sentence."""

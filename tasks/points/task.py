@@ -141,6 +141,10 @@ class Points(TableTask):
             torch.from_numpy(np.asarray(index, np.int64)),
         )
 
+    def max_tokens(self, tokenizer: nn.Module) -> int:
+        """One a point."""
+        return self.count
+
     def dummy_batch(self, count: int, length: int, generator: torch.Generator) -> Batch:
         """Clouds of noise. They always have ``self.count`` points, whatever ``length`` says."""
         return Batch(
