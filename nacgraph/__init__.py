@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from nacgraph.model import NACConfig as NACConfig
     from nacgraph.modfc import ModFC as ModFC
     from nacgraph.modfc import ModFFN as ModFFN
+    from nacgraph.transformer import Transformer as Transformer
+    from nacgraph.transformer import TransformerConfig as TransformerConfig
 
 _HOME = {  # public name: the file that defines it
     "CircuitDesign": "design",
@@ -46,6 +48,8 @@ _HOME = {  # public name: the file that defines it
     "UnconditionalGenerator": "generators",
     "NACConfig": "model",
     "NAC": "model",
+    "TransformerConfig": "transformer",
+    "Transformer": "transformer",
 }
 
 

@@ -17,6 +17,7 @@ import yaml
 
 if TYPE_CHECKING:
     from nacgraph.model import NACConfig
+    from nacgraph.transformer import TransformerConfig
 
 Curriculum = tuple[tuple[int, int], ...]
 Backend = Literal["auto", "fused", "scatter", "dense"]
@@ -42,7 +43,7 @@ class RunConfig:
 
     task: str = option("listops", "what to learn; `nacgraph.tasks` or a plugin's")
     prior: str = option("ring_of_cliques", "graph prior; see `nacgraph prior list`")
-    model: str = option("nac", "named model: nac, perceiver_io or one between")
+    model: str = option("nac", "nac, perceiver_io or one between; transformer, linformer")
     preset: Literal["tiny", "small", "lra"] = option("tiny", "size of model, data and run")
     task_set: dict[str, Any] = field(
         default_factory=dict, metadata={"help": "parameters of the task, KEY=VALUE …"}
@@ -82,6 +83,7 @@ class RunConfig:
     unique_layers: int = option(0, "propagators that serve the rounds in turn; 0: one each", low=0)
     read_every: int = option(1, "read the tokens again before every k-th round; 0: once", low=0)
     ffn_factor: int = option(4, "width factor of the feed-forward blocks", low=1)
+    linformer_tokens: int = option(128, "length to which linformer projects keys, values", low=1)
     bandwidth: float | None = option(None, "kernel bandwidth; 1/ln 20 if not given", above=0)
     temperature: float = option(0.5, "temperature of the sampled edges", above=0)
     min_weight: float = option(0.01, "an edge lighter than this is none", low=0)
@@ -149,6 +151,12 @@ class RunConfig:
             )
         return found
 
+    def has_circuit(self) -> bool:
+        """Whether the model is one of modules and links, not of tokens alone."""
+        from nacgraph.presets import TRANSFORMERS
+
+        return self.model not in TRANSFORMERS
+
     def links_all(self) -> bool:
         """Whether the circuit is the complete graph, as Perceiver IO's is."""
         from nacgraph.presets import model_fields
@@ -159,6 +167,8 @@ class RunConfig:
         """``condition`` with "auto" decided: by the task, where that has something to offer."""
         if self.condition != "auto":
             return self.condition
+        if not self.has_circuit():  # there is none to be made: all that the task has are tokens
+            return "none"
         from nacgraph.tasks import get_task
 
         return "task" if get_task(self.task).conditional else "none"
@@ -172,6 +182,24 @@ class RunConfig:
         ours = {ENGINE_NAME.get(k, k): v for k, v in asdict(self).items() if v is not None}
         ours["condition"] = self.conditioned_on()
         return NACConfig(**{**model_fields(self.model), **{k: ours[k] for k in ours if k in known}})
+
+    def transformer_config(self) -> TransformerConfig:
+        """The sizes of a model without a circuit.
+
+        Raises:
+            ValueError: If a circuit is asked for by ``condition``.
+        """
+        from nacgraph.transformer import TransformerConfig
+
+        if self.conditioned_on() != "none":
+            raise ValueError(
+                f"condition: wanted auto or none for model {self.model}, which has no circuit, "
+                f"got {self.condition!r}"
+            )
+        return TransformerConfig(
+            self.width, self.heads, self.head_dim, self.rounds, self.unique_layers,
+            self.ffn_factor, self.linformer_tokens if self.model == "linformer" else 0,
+        )  # fmt: skip
 
 
 ENGINE_NAME = {"kernel": "mode", "eval_kernel": "eval_mode"}
@@ -202,8 +230,10 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 def model_defaults(model: str) -> dict[str, Any]:
     """The fields of RunConfig that a model's name sets, apart from those left to ``None``."""
-    from nacgraph.presets import model_fields
+    from nacgraph.presets import TRANSFORMERS, model_fields
 
+    if model in TRANSFORMERS:
+        return {}
     left_to_model = {f.name for f in fields(RunConfig) if f.default is None}
     names = {f.name for f in fields(RunConfig)} - left_to_model
     return {k: v for k, v in model_fields(model).items() if k in names}

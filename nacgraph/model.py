@@ -249,11 +249,11 @@ class NAC(nn.Module):
         Raises:
             ConfigError: If this is no run folder.
             CheckpointError: If it holds no valid checkpoint.
-            ValueError: If its task cannot be made, as without the plugin that registers it.
+            ValueError: If it has no circuit, or its task cannot be made, as without its plugin.
         """
-        from nacgraph.rundir import load_run
+        from nacgraph.rundir import load_circuit
 
-        return load_run(Path(folder))[0]
+        return load_circuit(Path(folder))[0]
 
 
 def build_generator(

@@ -35,25 +35,12 @@ if TYPE_CHECKING:
 
     from nacgraph.model import NAC
     from nacgraph.tasks import Task
+    from nacgraph.transformer import Model
 
 COLUMNS = (
     "step", "seconds", "loss", "task_loss", "prior_loss", "learning_rate", "gradient_norm",
     "mean_degree", "isolated", "length", "samples_per_second", "val_accuracy", "val_loss",
 )  # fmt: skip
-
-
-def default_folder(config: RunConfig) -> Path:
-    """``runs/TASK-PRIOR-MODEL-PRESET-sSEED``."""
-    name = f"{config.task}-{config.prior}-{config.model}-{config.preset}-s{config.seed}"
-    return Path("runs") / name
-
-
-def numbered(folder: Path) -> list[Path]:
-    """``folder``, ``folder-2``, ``folder-3``, … as far as they exist, and the first free one."""
-    found = [folder]
-    while found[-1].exists():
-        found.append(folder.with_name(f"{folder.name}-{len(found) + 1}"))
-    return found
 
 
 def read_config(folder: Path) -> RunConfig:
@@ -123,8 +110,24 @@ def build_target(config: RunConfig) -> Tensor | None:
     return None if prior.is_none else prior.edge_probabilities(config.modules)
 
 
-def build_model(config: RunConfig, task: Task, target: Tensor | None) -> NAC:
+def build_model(config: RunConfig, task: Task, target: Tensor | None) -> Model:
     """The untrained model of a configuration; equal seeds make equal weights."""
+    from nacgraph.transformer import Transformer
+
+    model: Model
+    if config.has_circuit():
+        model = build_nac(config, task, target)
+    else:
+        sizes = config.transformer_config()
+        tokenizer = task.tokenizer(sizes.width, seed=config.seed)
+        most = task.max_tokens(tokenizer)
+        model = Transformer(sizes, tokenizer, task.num_classes, most, config.seed)
+    model.classes = task.classes
+    return model
+
+
+def build_nac(config: RunConfig, task: Task, target: Tensor | None) -> NAC:
+    """The untrained circuit of a configuration, without names of classes."""
     from nacgraph.model import NAC
 
     engine = config.nac_config()
@@ -135,14 +138,26 @@ def build_model(config: RunConfig, task: Task, target: Tensor | None) -> NAC:
         if conditioner is None:
             raise ValueError(f"condition: task {config.task} has no conditioning tokens, so wanted "
                              "none or inputs, got task")
-    model = NAC(engine, tokenizer, task.num_classes, target, config.seed, conditioner)
-    model.classes = task.classes
-    return model
+    return NAC(engine, tokenizer, task.num_classes, target, config.seed, conditioner)
+
+
+def require_circuit(config: RunConfig, folder: Path) -> None:
+    """Raise ValueError if the model of this run has none."""
+    if not config.has_circuit():
+        raise ValueError(f"{folder}: a run of model {config.model} has no circuit")
+
+
+def load_circuit(
+    folder: Path, **task_arguments: Any
+) -> tuple[NAC, Task, RunConfig, Checkpoint, list[str]]:
+    """As :func:`load_run`; a ValueError, before anything is read, if the run has no circuit."""
+    require_circuit(read_config(folder), folder)
+    return load_run(folder, **task_arguments)  # type: ignore[return-value]
 
 
 def load_run(
     folder: Path, **task_arguments: Any
-) -> tuple[NAC, Task, RunConfig, Checkpoint, list[str]]:
+) -> tuple[Model, Task, RunConfig, Checkpoint, list[str]]:
     """A trained model (its best weights), its task and configuration, from a run folder.
 
     Nothing in the folder is run as code. ``task_arguments`` replace those of the run, as
@@ -196,7 +211,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return {"classes": classes, "facts": facts}
 
 
-def load_weights(model: NAC, checkpoint: Checkpoint) -> None:
+def load_weights(model: Model, checkpoint: Checkpoint) -> None:
     """Put the checkpoint's weights into ``model``; both must have the same parameters."""
     try:
         model.load_state_dict(checkpoint.part("model"))
@@ -251,11 +266,11 @@ class RunFolder:
         """``circuit.npz``: plain arrays, readable with ``allow_pickle=False``."""
         write_atomically(self.path / "circuit.npz", _packed(arrays))
 
-    def save_frame(self, step: int, model: NAC) -> None:
+    def save_frame(self, step: int, model: Model) -> None:
         """``frames/step_NNNNNNNN.npz``: signatures after this step, if all samples share them."""
-        parameters = dict(model.generator.named_parameters())
+        parameters = {n.removeprefix("generator."): p for n, p in model.named_parameters()}
         names = ("processor_signatures", "readout_signatures")
-        if model.config.wiring != "learned" or not all(name in parameters for name in names):
+        if not all(name in parameters and parameters[name].requires_grad for name in names):
             return
         arrays = {name: parameters[name].detach().float().cpu().numpy() for name in names}
         frames = self.path / "frames"

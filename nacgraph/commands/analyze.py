@@ -15,7 +15,7 @@ import numpy as np
 from nacgraph.checkpoint import write_atomically
 from nacgraph.commands.answer import answer
 from nacgraph.commands.prune import read_summary
-from nacgraph.commands.reading import add_shared, at_least, prepare, read_run, task_arguments
+from nacgraph.commands.reading import add_shared, at_least, prepare, read_circuit, task_arguments
 from nacgraph.config import RunConfig
 from nacgraph.progress import Told
 
@@ -64,7 +64,8 @@ def analyze(arguments: argparse.Namespace) -> Path:
 
     prepare(arguments)
     at_least(arguments, nulls=1, draws=1, seeds=1)
-    model, task, config, checkpoint, notes = read_run(arguments.run, **task_arguments(arguments))
+    given = task_arguments(arguments)
+    model, task, config, checkpoint, notes = read_circuit(arguments.run, **given)
     out: Path = arguments.out or arguments.run / "analysis"
     out.mkdir(parents=True, exist_ok=True)
     told = Told()

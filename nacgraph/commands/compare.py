@@ -19,7 +19,7 @@ from nacgraph.commands.answer import answer
 from nacgraph.commands.reading import at_least
 from nacgraph.config import RunConfig
 from nacgraph.progress import percent
-from nacgraph.rundir import read_config
+from nacgraph.rundir import read_config, require_circuit
 
 NOT_COMPARED = ("out", "resume", "cache_dir", "threads", "device", "plugin")
 
@@ -60,6 +60,8 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     at_least(arguments, seed=0, nulls=0)
     folders = arguments.run_a, arguments.run_b
     configs = [read_config(folder) for folder in folders]
+    for config, folder in zip(configs, folders, strict=True):
+        require_circuit(config, folder)
     p_a, p_b = (read_links(folder) for folder in folders)
     kernel = None
     if not any(config.links_all() for config in configs):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from nacgraph.checkpoint import write_atomically
 from nacgraph.commands.prune import order_of
-from nacgraph.commands.reading import at_least, read_run, task_arguments
+from nacgraph.commands.reading import at_least, read_circuit, task_arguments
 from nacgraph.progress import clock, percent
 from nacgraph.pruning import ORDERS, kept_count, prune
 from nacgraph.scoring import score
@@ -118,7 +118,7 @@ def _numbers(text: str) -> list[float]:
 
 
 def _source(run: Path, arguments: argparse.Namespace) -> Source:
-    model, task, config, checkpoint, _ = read_run(run, **task_arguments(arguments))
+    model, task, config, checkpoint, _ = read_circuit(run, **task_arguments(arguments))
     weights = str(checkpoint.state["sha256"])[:16]
     return Source(config.model, weights, model, task, config.precision)
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from nacgraph.checkpoint import write_atomically
 from nacgraph.commands.answer import answer
-from nacgraph.commands.reading import add_shared, at_least, prepare, read_run, task_arguments
+from nacgraph.commands.reading import add_shared, at_least, prepare, read_circuit, task_arguments
 from nacgraph.progress import Told
-from nacgraph.rundir import build_model
+from nacgraph.rundir import build_nac
 
 if TYPE_CHECKING:
     from nacgraph.populations import Population
@@ -63,7 +63,7 @@ def embed(arguments: argparse.Namespace) -> dict[str, Any]:
     perplexities = _checked(arguments)
     from nacgraph.populations import components, gather, separation, tag_words, variation
 
-    model, task, config, checkpoint, _ = read_run(arguments.run, **task_arguments(arguments))
+    model, task, config, checkpoint, _ = read_circuit(arguments.run, **task_arguments(arguments))
     told = Told()
     sampled = arguments.split, arguments.samples, config.precision
     population = gather(model, task, *sampled, progress=told)
@@ -90,7 +90,7 @@ def embed(arguments: argparse.Namespace) -> dict[str, Any]:
         "permutations": arguments.permutations, "trained": measures(population),
     }  # fmt: skip
     # Sentences that are alike make like circuits in any network: what training adds is beyond that.
-    fresh = build_model(replace(config, signature_start="random"), task, None)
+    fresh = build_nac(replace(config, signature_start="random"), task, None)
     try:
         result["untrained"] = measures(gather(fresh, task, *sampled, progress=told))
     except ValueError as error:

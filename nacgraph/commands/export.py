@@ -14,7 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from nacgraph.commands.answer import answer
-from nacgraph.commands.reading import add_shared, at_least, prepare, read_run, task_arguments
+from nacgraph.commands.reading import add_shared, at_least, prepare, read_circuit, task_arguments
 
 if TYPE_CHECKING:
     from nacgraph.exporting import Sample
@@ -74,7 +74,7 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
     prepare(arguments)
     at_least(arguments, samples=1)
     kind = get_format(arguments.format, arguments.opset)
-    model, task, config, checkpoint, _ = read_run(arguments.run, **task_arguments(arguments))
+    model, task, config, checkpoint, _ = read_circuit(arguments.run, **task_arguments(arguments))
     mode = arguments.mode
     if mode is None:
         mode = model.config.eval_mode if model.config.eval_mode in FROZEN_MODES else "expected"

@@ -10,7 +10,7 @@ from typing import Any
 from nacgraph.checkpoint import Checkpoint, CheckpointError, newest_valid
 from nacgraph.commands.options import Parsed
 from nacgraph.config import FREE_ON_RESUME, ConfigError, RunConfig
-from nacgraph.rundir import default_folder, numbered, read_config
+from nacgraph.rundir import read_config
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,20 @@ def as_launched(config: RunConfig) -> RunConfig:
         return config
     each = int(os.environ["LOCAL_WORLD_SIZE"])
     return replace(config, devices=each, nodes=int(os.environ["WORLD_SIZE"]) // each)
+
+
+def default_folder(config: RunConfig) -> Path:
+    """``runs/TASK-PRIOR-MODEL-PRESET-sSEED``."""
+    name = f"{config.task}-{config.prior}-{config.model}-{config.preset}-s{config.seed}"
+    return Path("runs") / name
+
+
+def numbered(folder: Path) -> list[Path]:
+    """``folder``, ``folder-2``, ``folder-3``, … as far as they exist, and the first free one."""
+    found = [folder]
+    while found[-1].exists():
+        found.append(folder.with_name(f"{folder.name}-{len(found) + 1}"))
+    return found
 
 
 def make_plan(parsed: Parsed, first: bool = True) -> Plan:
@@ -107,7 +121,7 @@ def check_parts(config: RunConfig) -> None:
     checks: list[Any] = [
         lambda: get_task(config.task),
         lambda: get_prior(config.prior, **config.prior_set),
-        config.nac_config,
+        config.nac_config if config.has_circuit() else config.transformer_config,
     ]
     for check in checks:
         try:

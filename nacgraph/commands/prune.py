@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nacgraph.commands.answer import answer
-from nacgraph.commands.reading import add_shared, prepare, read_run, task_arguments
+from nacgraph.commands.reading import add_shared, prepare, read_circuit, task_arguments
 from nacgraph.config import ConfigError
 from nacgraph.progress import Told, percent
 from nacgraph.pruning import ORDERS, kept_count, prune, ranking
@@ -82,7 +82,7 @@ def smaller_run(arguments: argparse.Namespace) -> dict[str, Any]:
     from nacgraph.scoring import score
 
     source = arguments.run
-    model, task, config, checkpoint, _ = read_run(source, **task_arguments(arguments))
+    model, task, config, checkpoint, _ = read_circuit(source, **task_arguments(arguments))
     count = kept_count(config.modules, arguments.keep)
     out = arguments.out or source.with_name(
         f"{source.resolve().name}-keep{100 * arguments.keep:g}-{arguments.order}"

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from nacgraph.registry import load_plugin
-from nacgraph.rundir import load_run
+from nacgraph.rundir import load_circuit, load_run
 
 if TYPE_CHECKING:
     from nacgraph.checkpoint import Checkpoint
     from nacgraph.config import RunConfig
     from nacgraph.model import NAC
     from nacgraph.tasks import Task
-
+    from nacgraph.transformer import Model
 
 SHARED: dict[str, dict[str, Any]] = {
     "data": {"help": "as of nacgraph evaluate"},
@@ -78,9 +78,22 @@ def task_arguments(arguments: argparse.Namespace, *others: str) -> dict[str, Any
     return {name: value for name, value in given.items() if value is not None}
 
 
-def read_run(folder: Path, **changed: Any) -> tuple[NAC, Task, RunConfig, Checkpoint, list[str]]:
+def read_run(folder: Path, **changed: Any) -> tuple[Model, Task, RunConfig, Checkpoint, list[str]]:
     """As :func:`nacgraph.rundir.load_run`; its remarks are also printed on stderr."""
     run = load_run(folder, **changed)
-    for note in run[-1]:
-        print(f"note: {note}", file=sys.stderr)
+    _tell(run[-1])
     return run
+
+
+def read_circuit(
+    folder: Path, **changed: Any
+) -> tuple[NAC, Task, RunConfig, Checkpoint, list[str]]:
+    """As :func:`read_run`, for what looks at a circuit: a run without one is a ValueError."""
+    run = load_circuit(folder, **changed)
+    _tell(run[-1])
+    return run
+
+
+def _tell(notes: list[str]) -> None:
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
