@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from nacgraph.backends import choose
+from nacgraph.circuit import CircuitOutput
 from nacgraph.config import RunConfig
 from nacgraph.machine import Live, heap_fragments, peak_of, trimmed
 from nacgraph.priors import MatchedLoss, get_prior, matched_loss, prior_signatures, reachable_floor
@@ -85,6 +86,8 @@ def estimate(config: RunConfig, prepared: bool = False) -> Estimate:
     Raises:
         ValueError: If a part of the configuration does not exist or does not fit.
     """
+    if not config.has_circuit():  # then nothing grows with modules, or is pulled to a prior
+        config = replace(config, modules=1, prior="none")
     trials = _Trials(config)
     training, validation = trials.peak(learn=True), trials.peak(learn=False)
     matching, floor = _prior(config)
@@ -198,7 +201,7 @@ class _Trials:
                     loss = loss + _unmatched(out.link.float(), config.prior_loss)
                 loss.backward()
         model.zero_grad(set_to_none=True)
-        if note:
+        if note and isinstance(out, CircuitOutput):
             for name, graph in {"processors": out.graph, "read-outs": out.readout_graph}.items():
                 self.links[name] = Links(float(graph.density), choose(graph))
             self._note_prior(model, generator)
@@ -225,11 +228,12 @@ class _Trials:
     def _build(self, modules: int) -> Any:
         """The model, from the prior's closed form where training looks for a better one long."""
         config = replace(self.config, modules=modules, signature_start="random")
-        model = build_model(config, self.task, None)
-        if self.config.nac_config().signature_start == "prior" and modules <= MODULES:
+        model: Any = build_model(config, self.task, None)
+        wanted = self.config.has_circuit() and modules <= MODULES
+        if wanted and self.config.nac_config().signature_start == "prior":
             start = self._wanted(modules)
             if start is not None:
-                own: Any = model.generator.processor_signatures
+                own = model.generator.processor_signatures
                 own.data.copy_(start)
         return model
 

@@ -122,8 +122,9 @@ class Progress:
         if row.get("prior_loss") is not None:
             floor = "" if self.floor is None else f" (floor {self.floor:.4f})"
             parts.append(f"prior {row['prior_loss']:.4f}{floor}")
-        parts.append(f"degree {row['mean_degree']:.1f}")
-        parts.append(f"isolated {row['isolated']:.0f}")
+        if row.get("mean_degree") is not None:  # a circuit
+            parts.append(f"degree {row['mean_degree']:.1f}")
+            parts.append(f"isolated {row['isolated']:.0f}")
         parts.append(f"{row['samples_per_second']:.0f} samples/s")
         if row.get("length") is not None:
             parts.append(f"length ≤ {row['length']}")

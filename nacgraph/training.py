@@ -19,9 +19,9 @@ from torch.utils.data import DataLoader
 from nacgraph.averaging import WeightAverage
 from nacgraph.batches import Steps
 from nacgraph.checkpoint import Checkpoint, keep_last, load_checkpoint, save_checkpoint, step_name
+from nacgraph.circuit import CircuitOutput
 from nacgraph.config import RunConfig
 from nacgraph.graph import isolated
-from nacgraph.model import NAC
 from nacgraph.optim import (
     clip_gradients,
     learning_rate,
@@ -35,6 +35,7 @@ from nacgraph.progress import Progress
 from nacgraph.rundir import RunFolder, load_weights
 from nacgraph.scoring import Score, score
 from nacgraph.tasks import Batch, Task
+from nacgraph.transformer import Model
 
 DENSE = 0.9  # mean link probability above which a circuit counts as a complete graph
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -45,16 +46,16 @@ class NonFiniteError(RuntimeError):
 
 
 class NACLightning(pl.LightningModule):
-    """Trains a NAC on a task under a graph prior.
+    """Trains a NAC on a task under a graph prior, or a transformer on the task alone.
 
     ``step`` counts finished optimizer steps over all sessions of the run; Lightning's own
     counter starts at 0 in each.
 
     Args:
-        model: The circuit.
+        model: The circuit, or the transformer.
         task: Batches, loss, evaluation.
         config: The run.
-        target: The prior's link probabilities (U, U), or None without a prior.
+        target: The prior's link probabilities (U, U), or None without a prior or a circuit.
         folder: Where to write; None on all processes but the first.
         progress: What to show.
         resume: Checkpoint to go on from.
@@ -62,7 +63,7 @@ class NACLightning(pl.LightningModule):
 
     def __init__(
         self,
-        model: NAC,
+        model: Model,
         task: Task,
         config: RunConfig,
         target: Tensor | None,
@@ -95,9 +96,7 @@ class NACLightning(pl.LightningModule):
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         noise = noise_generator(self.config.seed, self.step)
-        tokens, mask = self.model.tokenizer(batch)
-        design = self.model.design(batch, tokens, mask)
-        out = self.model.circuit(tokens, design, mask, noise, self.model.config.mode)
+        out = self.model(batch, noise)
         task_loss = loss = self.task.loss(out.logits.float(), batch)
         prior_loss = None
         if self.prior_loss is not None:
@@ -105,8 +104,8 @@ class NACLightning(pl.LightningModule):
             prior_loss = self.prior_loss(out.link.float(), self.step)
             loss = loss + self.config.prior_weight * prior_loss
         self._note(loss, task_loss, prior_loss)
-        self.row["mean_degree"] = out.graph.mean_degree()
-        self.row["isolated"] = isolated(out.graph)
+        if isinstance(out, CircuitOutput):
+            self.row |= {"mean_degree": out.graph.mean_degree(), "isolated": isolated(out.graph)}
         return loss
 
     def _note(self, loss: Tensor, task_loss: Tensor, prior_loss: Tensor | None) -> None:
@@ -255,8 +254,8 @@ class NACLightning(pl.LightningModule):
 
     def _warn_of_density(self) -> None:
         modules = self.config.modules
-        dense = self.row["mean_degree"] > DENSE * (modules - 1)
-        if dense and not self.warned and modules > 2 and self.model.config.wiring != "complete":
+        dense = self.row.get("mean_degree", 0.0) > DENSE * (modules - 1)
+        if dense and not self.warned and modules > 2 and not self.config.links_all():
             text = (
                 f"at step {self.step} the mean link probability passed {DENSE}: the circuit is "
                 "collapsing to a complete graph; raise --prior-weight or lower --bandwidth"

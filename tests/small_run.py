@@ -53,3 +53,14 @@ def final_tensors(folder: Path) -> dict[str, torch.Tensor]:
     checkpoint, _ = newest_valid(folder / "checkpoints")
     assert checkpoint is not None
     return checkpoint.tensors
+
+
+def same(a: Path, b: Path) -> None:
+    """Two runs ended with equal tensors, bit for bit, and logged equal losses."""
+    one, two = final_tensors(a), final_tensors(b)
+    assert set(one) == set(two)
+    for name in one:
+        assert torch.equal(one[name], two[name]), name
+    times = {"seconds", "samples_per_second"}
+    rows = [[{k: v for k, v in r.items() if k not in times} for r in metrics(f)] for f in (a, b)]
+    assert rows[0] == rows[1]

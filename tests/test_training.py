@@ -14,7 +14,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from small_run import arguments, final_tensors, metrics, start
+from small_run import arguments, final_tensors, metrics, same, start
 
 from nacgraph.commands.options import parse
 from nacgraph.commands.plan import make_plan
@@ -37,17 +37,6 @@ def unbroken(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "unbroken"
     assert main(arguments(cache, "--out", str(folder), prior="ring_of_cliques")) == 0
     return folder
-
-
-def same(a: Path, b: Path) -> None:
-    """Two runs ended with equal tensors, bit for bit, and logged equal losses."""
-    one, two = final_tensors(a), final_tensors(b)
-    assert set(one) == set(two)
-    for name in one:
-        assert torch.equal(one[name], two[name]), name
-    times = {"seconds", "samples_per_second"}
-    rows = [[{k: v for k, v in r.items() if k not in times} for r in metrics(f)] for f in (a, b)]
-    assert rows[0] == rows[1]
 
 
 def test_the_rate_warms_up_and_falls() -> None:

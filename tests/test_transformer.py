@@ -205,7 +205,7 @@ def test_every_task_bounds_its_tokens(task: str) -> None:
     model = build_model(config, made, None)
     assert isinstance(model, Transformer) and model.classes is made.classes
     longest = made.max_tokens(model.tokenizer)
-    given = made.made_up(2, config.max_length - 1, torch.Generator().manual_seed(0))
+    given = made.dummy_batch(2, config.max_length - 1, torch.Generator().manual_seed(0))
     tokens, _ = model.tokenizer(given)
     assert longest is not None and tokens.shape[1] <= longest
     assert model(given).logits.shape == (2, made.num_classes)
@@ -213,7 +213,7 @@ def test_every_task_bounds_its_tokens(task: str) -> None:
 
 def test_a_condition_of_the_task_is_tokens_here() -> None:
     config = RunConfig(task="nlvr2", model="transformer", width=16)
-    assert get_task("nlvr2").conditions and config.conditioned_on() == "none"
+    assert get_task("nlvr2").conditional and config.conditioned_on() == "none"
     assert RunConfig(task="nlvr2").conditioned_on() == "task"
     tokenizer: Any = build_model(config, build_task(config), None).tokenizer
     assert tokenizer.sentence

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 Rows = Sequence[Mapping[str, Any]]
 
 ORDERS = ("degree", "contribution", "random")  # in the order of the colours
-NAMES = {"nac": "NAC", "perceiver_io": "Perceiver IO"}
+NAMES = {"nac": "NAC", "perceiver_io": "Perceiver IO", "transformer": "Transformer",
+         "linformer": "Linformer"}  # fmt: skip
 
 
 @styled

@@ -71,7 +71,7 @@ def examine(config: RunConfig) -> dict[str, Any]:
     if config.threads:
         torch.set_num_threads(config.threads)
     estimate, failure = _estimate(config)
-    engine = config.nac_config()
+    engine = config.nac_config() if config.has_circuit() else None
     total, free = available()
     found: dict[str, Any] = {
         "versions": _versions(),
@@ -86,9 +86,10 @@ def examine(config: RunConfig) -> dict[str, Any]:
         "kernels": _kernels(),
         "run": {
             "task": config.task, "prior": config.prior, "model": config.model,
-            "preset": config.preset, "modules": config.modules, "width": config.width,
-            "batch_size": config.batch_size, "precision": config.precision,
-            "backend": config.backend, "kernel": engine.mode, "eval_kernel": engine.eval_mode,
+            "preset": config.preset, "modules": config.modules if engine else None,
+            "width": config.width, "batch_size": config.batch_size, "precision": config.precision,
+            "backend": config.backend, "kernel": engine and engine.mode,
+            "eval_kernel": engine and engine.eval_mode,
             "graphs": config.graphs, "temperature": config.temperature,
             "min_weight": config.min_weight,
         },
@@ -121,7 +122,7 @@ def memory_line(config: RunConfig) -> str | None:
     free = available()[1]
     # What this process holds is no longer free, and part of the peak.
     short = free is not None and found.peak - resident() > free
-    advice = ": lower --batch-size, or --modules" if short else ""
+    advice = f": {_advice(config)}" if short else ""
     return f"memory     about {_size(found.peak)} at its peak, {_size(free)} free{advice}"
 
 
@@ -214,7 +215,8 @@ def warnings(config: RunConfig, found: dict[str, Any]) -> list[str]:
         texts.append(f"OMP_NUM_THREADS is {asked}, and there are {cores} cores: threads will wait")
     elif cores and threads > cores:
         texts.append(f"{threads} threads on {cores} cores: threads will wait for each other")
-    if threads > 1 and config.modules * config.width <= 64 * 64 and config.max_length <= 512:
+    modules = config.modules if config.has_circuit() else 0
+    if threads > 1 and 0 < modules * config.width <= 64 * 64 and config.max_length <= 512:
         texts.append(
             f"{threads} threads gain little with {config.modules} modules of width "
             f"{config.width}; on a busy machine --threads 1 is faster"
@@ -224,9 +226,9 @@ def warnings(config: RunConfig, found: dict[str, Any]) -> list[str]:
         each = f" × {config.devices} processes" if config.devices > 1 else ""
         texts.append(
             f"the run may take {_size(estimate['peak'])}{each}, and {_size(free)} are free: "
-            "lower --batch-size, or --modules"
+            f"{_advice(config)}"
         )
-    if config.prior != "none" and config.modules >= MATCHED:
+    if config.prior != "none" and modules >= MATCHED:
         part = ""
         if estimate:
             part = f", {_size(estimate['phases']['training']['prior'])} beside the model"
@@ -243,6 +245,10 @@ def warnings(config: RunConfig, found: dict[str, Any]) -> list[str]:
     if found["versions"]["torch_scatter"] and found["scatter"] != "torch_scatter":
         texts.append("torch_scatter is installed and does not load: built for another torch?")
     return texts
+
+
+def _advice(config: RunConfig) -> str:
+    return "lower --batch-size" + ", or --modules" * config.has_circuit()
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -264,12 +270,13 @@ def lines(found: dict[str, Any]) -> list[str]:
         rows.append(("kernels", f"{path} ({state}, {kept['files']} kept)"))
     rows += [
         ("run", f"{run['model']} on {run['task']} under {run['prior']}, preset {run['preset']}: "
-                f"{run['modules']} modules, width {run['width']}, batch {run['batch_size']}, "
-                f"precision {run['precision']}"),
-        ("sampler", f"{run['kernel']} in training, {run['eval_kernel']} in evaluation, graphs "
-                    f"{run['graphs']}, temperature {run['temperature']}, least weight "
-                    f"{run['min_weight']}"),
+                + f"{run['modules']} modules, " * bool(run["modules"])
+                + f"width {run['width']}, batch {run['batch_size']}, precision {run['precision']}"),
     ]  # fmt: skip
+    if run["modules"]:
+        rows.append(("sampler", f"{run['kernel']} in training, {run['eval_kernel']} in evaluation, "
+                     f"graphs {run['graphs']}, temperature {run['temperature']}, least weight "
+                     f"{run['min_weight']}"))  # fmt: skip
     auto = run["backend"] == "auto"
     for name, links in found["links"].items():
         chosen = f"auto takes {links['auto']}" if auto else f"runs by {run['backend']}"

@@ -30,7 +30,7 @@ from nacgraph.rundir import build_task, read_facts
 from nacgraph.tasks import TableTask, get_task, parameters
 
 if TYPE_CHECKING:
-    from nacgraph.model import NAC
+    from nacgraph.transformer import Model
 
 # What makes two rows of episodes.jsonl the same piece of work; the digest stands for the samples.
 KEY = ("weights", "adapt", "shots", "episode", "digest", "seed", "steps", "learning_rate",
@@ -44,7 +44,7 @@ class Source:
     name: str
     folder: Path
     weights: str
-    model: NAC
+    model: Model
     config: RunConfig
     classes: tuple[str, ...]
 

@@ -202,10 +202,11 @@ def parse(argv: Sequence[str]) -> Parsed:
         full = parser({**layers, **from_file})
         full.parse_args([*(f"--{k}={v}" for k, v in flags.items()), *bare])
     notes = _overruled(config_path, from_file, from_flags)
-    if config.prior != "none" and config.links_all():
-        # Every link has probability one: there is nothing that a prior could pull at.
+    if config.prior != "none" and (not config.has_circuit() or config.links_all()):
+        # No link, or all with probability one: there is nothing that a prior could pull at.
+        why = "links all modules" if config.has_circuit() else "has no circuit"
         config, asked = replace(config, prior="none"), {**asked, "prior": "none"}
-        notes.append(f"model {model} links all modules, so it has no prior: --prior none")
+        notes.append(f"model {model} {why}, so it has no prior: --prior none")
     return Parsed(config, asked, notes)
 
 

@@ -14,11 +14,11 @@ from nacgraph.commands.plan import Plan
 from nacgraph.config import RunConfig
 from nacgraph.graph import isolated, mean_degree
 from nacgraph.machine import device_of
+from nacgraph.model import NAC
 from nacgraph.progress import beside, percent
 from nacgraph.rundir import load_weights
 
 if TYPE_CHECKING:
-    from nacgraph.model import NAC
     from nacgraph.priors import MatchedLoss
     from nacgraph.tasks import Task
     from nacgraph.training import NACLightning
@@ -38,8 +38,7 @@ def headline(config: RunConfig, plan: Plan) -> str:
 def introduce(module: NACLightning, plan: Plan) -> None:
     """The first lines: size, baselines, machine, where results go."""
     config, say = plan.config, module.progress.say
-    sizes = f"{config.modules} modules, {config.rounds} rounds, width {config.width}"
-    say(f"model      {module.model.num_parameters():,} parameters: {sizes}")
+    say(f"model      {module.model.num_parameters():,} parameters: {sizes(config)}")
     say(f"baselines  {beside(module.progress.baselines)}")
     if module.progress.floor is not None:
         say(f"prior      reachable floor {module.progress.floor:.4f} ({config.prior_loss})")
@@ -54,6 +53,14 @@ def introduce(module: NACLightning, plan: Plan) -> None:
     say(f"results    {plan.folder}")
 
 
+def sizes(config: RunConfig) -> str:
+    """``32 modules, 4 rounds, width 64``, or what a model without modules is made of."""
+    if config.has_circuit():
+        return f"{config.modules} modules, {config.rounds} rounds, width {config.width}"
+    most = f"up to {config.linformer_tokens} sums of " if config.model == "linformer" else ""
+    return f"attention to {most}all tokens, {config.rounds} rounds, width {config.width}"
+
+
 def finish(module: NACLightning, plan: Plan) -> int:
     """Score the best weights on the test split, once, and write circuit and summary."""
     config, progress = plan.config, module.progress
@@ -61,8 +68,10 @@ def finish(module: NACLightning, plan: Plan) -> int:
     test = module.evaluate("test")
     if module.folder is None:
         return 0
-    arrays, numbers = circuit(module.model, module.task, module.device, module.prior_loss)
-    module.folder.save_circuit(arrays)
+    numbers: dict[str, float | None] = {"prior_loss": None, "mean_degree": None, "isolated": None}
+    if isinstance(module.model, NAC):
+        arrays, numbers = circuit(module.model, module.task, module.device, module.prior_loss)
+        module.folder.save_circuit(arrays)
     baselines = module.task.baselines("test")
     summary = {
         **{name: getattr(config, name) for name in ("task", "prior", "model", "preset", "seed")},

@@ -18,8 +18,8 @@ from nacgraph.progress import Told, percent
 from nacgraph.scoring import wilson
 
 if TYPE_CHECKING:
-    from nacgraph.model import NAC
     from nacgraph.tasks.images import Images
+    from nacgraph.transformer import Model
 
 CLEAN = ("clean", 0)
 Right = dict[tuple[str, int], np.ndarray]
@@ -68,7 +68,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         )
     prepare(arguments)
     device = device_of(arguments.device)
-    models: list[NAC] = []
+    models: list[Model] = []
     tasks: list[Images] = []
     names: list[str] = []
     for folder in arguments.runs:
@@ -136,7 +136,7 @@ def same_images(tasks: Sequence[Images], names: Sequence[str], split: str) -> No
 
 
 def score_all(
-    models: Sequence[NAC], task: Images, split: str, limit: int | None,
+    models: Sequence[Model], task: Images, split: str, limit: int | None,
     chosen: Mapping[str, list[int]], seed: int, device: str,
 ) -> list[Right]:  # fmt: skip
     """Which samples each model answers right; an image is rendered once for all models."""

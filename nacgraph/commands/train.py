@@ -19,8 +19,8 @@ from nacgraph.rundir import RunFolder, build_model, build_target, build_task, lo
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from nacgraph.model import NAC
     from nacgraph.tasks import Task
+    from nacgraph.transformer import Model
 
 USAGE, NOT_FINITE, NOT_WRITTEN = 2, 3, 4
 
@@ -107,7 +107,7 @@ def run(plan: Plan) -> int:
     return finish(module, plan)
 
 
-def start_model(config: RunConfig, task: Task) -> NAC:
+def start_model(config: RunConfig, task: Task) -> Model:
     """A model of this configuration with the weights of the run folder ``config.start``.
 
     Raises:

@@ -27,7 +27,9 @@ def make_trainer(config: RunConfig, steps: int) -> pl.Trainer:
         # gradient through the edges signatures get none; else every parameter is used.
         strategy = DDPStrategy(
             broadcast_buffers=False,
-            find_unused_parameters=config.nac_config().mode == "threshold",
+            find_unused_parameters=(
+                config.has_circuit() and config.nac_config().mode == "threshold"
+            ),
             process_group_backend="gloo" if device == "cpu" else "nccl",
         )
     return pl.Trainer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +15,9 @@ from torch import Tensor, nn
 from nacgraph.model import NAC
 from nacgraph.optim import clip_gradients, learning_rate, make_optimizer
 from nacgraph.tasks import Batch
+from nacgraph.transformer import Model
 
 PARTS = ("codes", "signatures", "head", "all")
-HEAD = "circuit.read_out.head."
 CLIP = 1.0  # largest gradient norm
 ASKED = 64  # queries answered at once
 
@@ -67,27 +68,40 @@ def parts_of(text: str) -> tuple[str, ...]:
     return tuple(part for part in PARTS if part in asked)
 
 
-def learning(model: NAC, parts: tuple[str, ...]) -> dict[str, nn.Parameter]:
+def above_head(model: Model) -> tuple[str, Any]:
+    """The part of a model whose ``head`` makes the logits: its name with a dot, and itself."""
+    if isinstance(model, NAC):
+        return "circuit.read_out.", model.circuit.read_out
+    return "", model
+
+
+def learning(model: Model, parts: tuple[str, ...]) -> dict[str, nn.Parameter]:
     """The parameters that learn beside the new head, by name.
 
     What pre-training could not change, as the signatures of a complete graph, does not learn here
     either.
 
     Raises:
-        ValueError: If codes or signatures are asked for where every sample has its own.
+        ValueError: If codes or signatures are asked for where every sample has its own, or the
+            model is no circuit.
     """
-    config = model.config
     wanted = [part for part in parts if part in ("codes", "signatures")]
-    if config.condition != "none" and wanted:
+    circuit = model.config if isinstance(model, NAC) else None
+    if circuit is None and wanted:
+        raise ValueError(
+            f"adapt: wanted head or all for a model without a circuit, got {', '.join(wanted)}"
+        )
+    if circuit is not None and circuit.condition != "none" and wanted:
         raise ValueError(
             f"adapt: wanted head or all for a conditional circuit, whose {' and '.join(wanted)} "
             f"are made from each sample, got {', '.join(wanted)}"
         )
+    head = above_head(model)[0] + "head."
 
     def learns(name: str) -> bool:
-        if name.startswith(HEAD):
+        if name.startswith(head):
             return False
-        if "signatures" in name and config.eval_mode == "threshold":
+        if "signatures" in name and circuit is not None and circuit.eval_mode == "threshold":
             return False  # a link that is there or not passes no gradient on
         return "all" in parts or any(
             name == f"generator.{role}_{part}"
@@ -98,7 +112,7 @@ def learning(model: NAC, parts: tuple[str, ...]) -> dict[str, nn.Parameter]:
     return {n: p for n, p in model.named_parameters() if p.requires_grad and learns(n)}
 
 
-def adapt(model: NAC, support: Batch, ways: int, recipe: Recipe, episode: int = 0) -> NAC:
+def adapt(model: Model, support: Batch, ways: int, recipe: Recipe, episode: int = 0) -> Model:
     r"""A copy of ``model`` with a new head for ``ways`` classes, fine-tuned on ``support``.
 
     The head starts at zero: before the first step all classes are equally likely. Graphs are those
@@ -119,13 +133,12 @@ def adapt(model: NAC, support: Batch, ways: int, recipe: Recipe, episode: int = 
     """
     chosen = learning(model, recipe.parts)
     tuned = copy.deepcopy(model).eval()
-    read_out = tuned.circuit.read_out
-    head = nn.utils.skip_init(nn.Linear, read_out.head.in_features, ways)
+    where, above = above_head(tuned)
+    above.head = head = nn.utils.skip_init(nn.Linear, above.head.in_features, ways)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
-    read_out.head = head
     for name, p in tuned.named_parameters():
-        p.requires_grad_(name in chosen or name.startswith(HEAD))
+        p.requires_grad_(name in chosen or name.startswith(where + "head."))
     learners = [p for p in tuned.parameters() if p.requires_grad]
     answer = _answerer(tuned, support, recipe, whole=bool(chosen))
     optimizer = make_optimizer(tuned, recipe.rate, 0.0, recipe.signature_rate)
@@ -148,17 +161,17 @@ def adapt(model: NAC, support: Batch, ways: int, recipe: Recipe, episode: int = 
 
 
 def _answerer(
-    tuned: NAC, support: Batch, recipe: Recipe, whole: bool
+    tuned: Model, support: Batch, recipe: Recipe, whole: bool
 ) -> Callable[[Tensor], Tensor]:
     """Logits of rows of the support; what does not learn is made once."""
-    read_out = tuned.circuit.read_out
-    head = read_out.head
+    above = above_head(tuned)[1]
+    head = above.head
     if not whole:
         # The head is linear and confidences sum to one: it may as well come after the vote.
-        read_out.head = nn.Identity()  # type: ignore[assignment]
+        above.head = nn.Identity()
         with torch.no_grad():
             features = answered(tuned, support, recipe.precision)
-        read_out.head = head
+        above.head = head
         return lambda rows: head(features[rows])
     tokens: Tokens | None = None
     if not any(p.requires_grad for p in tuned.tokenizer.parameters()):
@@ -171,10 +184,12 @@ def _rows(tokens: Tokens | None, rows: Tensor) -> Tokens | None:
     return None if tokens is None else (tokens[0][rows], tokens[1][rows])
 
 
-def _logits(model: NAC, batch: Batch, precision: str, made: Tokens | None = None) -> Tensor:
+def _logits(model: Model, batch: Batch, precision: str, made: Tokens | None = None) -> Tensor:
     """What the model answers as it is evaluated; gradients pass."""
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
         tokens, mask = model.tokenizer(batch) if made is None else made
+        if not isinstance(model, NAC):
+            return model.answer(tokens, mask).logits.float()
         design = model.design(batch, tokens, mask)
         noise = torch.Generator().manual_seed(model.seed)
         out = model.circuit(tokens, design, mask, noise, model.config.eval_mode)
@@ -182,7 +197,7 @@ def _logits(model: NAC, batch: Batch, precision: str, made: Tokens | None = None
 
 
 @torch.no_grad()
-def answered(model: NAC, batch: Batch, precision: str = "32") -> Tensor:
+def answered(model: Model, batch: Batch, precision: str = "32") -> Tensor:
     """Logits of a batch of any size (B, C), some samples at a time."""
     starts = range(0, len(batch), ASKED)
     return torch.cat([_logits(model, batch.rows(slice(k, k + ASKED)), precision) for k in starts])
