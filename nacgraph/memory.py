@@ -136,9 +136,9 @@ class _Trials:
         whole = self._build(config.modules)
         self.weights = sum(p.numel() * p.element_size() for p in whole.parameters())
         self.longest = _tokens(whole.tokenizer, self.task)
+        full = self.task.full_batch_length()
+        self.full = self.longest if full is None else max(1, min(full, self.longest))
         self.length = min(self.longest, LENGTH)
-        numbers = (self.length + self.modules) * config.width
-        self.samples = min(self.batch, max(3, TRIAL // numbers))
         if self.length < self.longest:
             self.notes.append(f"measured with {self.length} tokens, not {self.longest}")
         if self.modules < config.modules:
@@ -146,7 +146,10 @@ class _Trials:
 
     def peak(self, learn: bool) -> Peak:
         """The fullest moment of a step with the whole batch."""
-        length, modules, samples = self.length, self.modules, self.samples
+        longest = self.full if learn else self.longest
+        length, modules = min(longest, LENGTH), self.modules
+        numbers = (length + modules) * self.config.width
+        samples = min(self.batch, max(3, TRIAL // numbers))
         model = self._build(modules).train(learn)
         blocks = self._run(model, samples, length, learn, note=learn)
         fewer, shorter, total = blocks, blocks, sum(blocks)
@@ -157,11 +160,11 @@ class _Trials:
             found = [float(sum(fewer)), float(total)]
             batches = _polynomial([few, samples], found, self.batch) / total
         # Where tokens are few beside the modules, hardly any block follows their number.
-        if (learn and 4 * length > modules) or length < self.longest:
+        if (learn and 4 * length > modules) or length < longest:
             half = max(1, length // 2)
             shorter = self._run(model, samples, half, learn)
             found = [float(sum(shorter)), float(total)]
-            lengths = _polynomial([half, length], found, self.longest) / total
+            lengths = _polynomial([half, length], found, longest) / total
         if modules < self.config.modules:
             parts = [modules // 4, modules // 2]
             found = [

@@ -155,6 +155,10 @@ class Task(ABC):
         real = torch.ones(count, length, dtype=torch.bool)
         return Batch(ids, real, torch.zeros(count, dtype=torch.long), torch.arange(count))
 
+    def full_batch_length(self) -> int | None:
+        """The longest samples, in tokens, of which a training batch is full; None: any."""
+        return None
+
     def data_bytes(self) -> int:
         """Bytes that the data takes in memory, about; 0 where nobody knows."""
         return 0

@@ -215,6 +215,10 @@ class ListOps(Task):
         """The longest sequence that the curriculum allows at ``step``."""
         return next((n for n, until in self.curriculum if step < until), self.recipe.longest)
 
+    def full_batch_length(self) -> int | None:
+        """Longer sequences come in smaller batches, of ``batch_symbols`` in all."""
+        return self.batch_symbols // self.batch_size if self.batch_symbols else None
+
     def data_bytes(self) -> int:
         """Splits and stages of the curriculum: a byte a symbol, 16 more a sequence."""
         if self.data is not None:
