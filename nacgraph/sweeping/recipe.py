@@ -219,6 +219,7 @@ def _loose_ends(recipe: Recipe) -> list[str]:
     if len(set(every)) < len(every):
         double = sorted({name for name in every if every.count(name) > 1})
         problems.append(f"axes: wanted another name for every point, got {', '.join(double)} twice")
+    named: list[tuple[str, str, Sequence[str]]]
     named = [("baseline", a, [p]) for a, p in recipe.baseline.items()]
     named += [(f"after: {e.name}: only", a, n) for e in recipe.after for a, n in e.only.items()]
     for where, axis, names in named:

@@ -95,7 +95,7 @@ def course(job: Job) -> str:
 def _share(job: Job) -> float:
     """Share of a job that is done, by its steps; within training by optimizer steps."""
     left = job.left()
-    done = len(job.steps) - len(left)
+    done = float(len(job.steps) - len(left))
     if left and left[0].argv[0] == "train":
         row, steps = _last_row(job.folder)
         done += int(row["step"]) / steps if row and steps else 0
