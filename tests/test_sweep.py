@@ -179,6 +179,11 @@ def test_a_sweep_from_recipe_to_tables(
     for picture in ("trial-curves.png", "trial-pruning.png"):
         assert (out / picture).read_bytes().startswith(b"\x89PNG")
 
+    (out / "trial.md").unlink()
+    assert run(path, out, cache, "--tables") == 0
+    assert (out / "trial.md").read_text("utf-8") == text
+    capsys.readouterr()
+
     # Again: nothing is trained, the tables are the same.
     before = {file: file.stat().st_mtime_ns for file in out.rglob("summary.json")}
     assert run(path, out, cache) == 0

@@ -57,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                         help="of submitit: timeout_min=600, slurm_partition=gpu")  # fmt: skip
     add_shared(parser, "cache_dir", "plugin")
     parser.add_argument("--list", action="store_true", help="say what would run, and stop")
+    parser.add_argument("--tables", action="store_true",
+                        help="run nothing: tables and pictures of what is finished")  # fmt: skip
     arguments = parser.parse_args(argv)
     failed: list[str] = []
     code = answer(lambda: "\n".join(_run(arguments, failed)))
@@ -81,13 +83,17 @@ def _run(arguments: argparse.Namespace, failed: list[str]) -> list[str]:
     ready = sum(not job.left() for job in jobs)
     print(f"sweep      {recipe.title}, scale {arguments.scale}: {len(jobs)} cells, {ready} ready\n"
           f"results    {out}", file=sys.stderr)  # fmt: skip
-    codes = _launch(jobs, arguments, out)
-    failed += [name for name, code in codes.items() if code]
     stem = out / arguments.recipe.stem
-    said = write_results(recipe, cells, out, arguments.scale, stem)
+    codes: dict[str, int] = {}
+    try:
+        if not arguments.tables:
+            codes = _launch(jobs, arguments, out)
+    finally:  # also of what was finished before a Ctrl-C
+        said = write_results(recipe, cells, out, arguments.scale, stem)
+    failed += [name for name, code in codes.items() if code]
     said += _failures([job for job in jobs if job.name in failed], codes)
     return [*said, f"results    {stem}.md, .csv, .tex, pictures",
-            f"next       nacgraph analyze {jobs[0].folder} --html"]  # fmt: skip
+            f"next       nacgraph analyze {jobs[-1].folder} --html"]  # fmt: skip
 
 
 def chosen(recipe: Recipe, arguments: argparse.Namespace) -> list[Cell]:
@@ -158,10 +164,10 @@ def write_results(
     whole = "\n\n".join(
         [*(part for part in head if part), text.strip(), "Data: " + "; ".join(data)]
     )
-    write_atomically(stem.with_suffix(".md"), (whole + "\n").encode())
-    write_atomically(stem.with_suffix(".tex"), latex(recipe, rows).encode())
+    write_atomically(Path(f"{stem}.md"), (whole + "\n").encode())
+    write_atomically(Path(f"{stem}.tex"), latex(recipe, rows).encode())
     csv = spreadsheet(recipe, records, lambda r: str(cell_folder(Path(), r.cell)))
-    write_atomically(stem.with_suffix(".csv"), csv.encode())
+    write_atomically(Path(f"{stem}.csv"), csv.encode())
     _draw(recipe, rows, stem)
     return [text.rstrip(), ""]
 
