@@ -79,14 +79,16 @@ def test_every_recipe_makes_models_of_its_smoke_cells(path: Path, cache: str) ->
 def test_later_layers_win(tmp_path: Path) -> None:
     recipe = read_recipe(write(
         tmp_path,
-        fields={"steps": 1, "rounds": 1, "modules": 1, "width": 2},
-        axes={"model": {"a": {"rounds": 2, "modules": 2, "width": 4}, "b": {}}},
+        fields={"steps": 1, "rounds": 1, "modules": 1, "width": 2, "task_set": {"x": 1, "y": 1}},
+        axes={"model": {"a": {"modules": 3, "width": 6, "task_set": {"y": 3}}, "b": {}}},
         baseline={},
-        scales={"smoke": {"seeds": 1, "fields": {"modules": 3, "width": 6},
+        scales={"smoke": {"seeds": 1, "fields": {"rounds": 2, "modules": 2, "width": 4},
                           "points": {"a": {"width": 8}}, "skip": [["b"]]}},
     ))  # fmt: skip
     (cell,) = recipe.cells("smoke")
-    assert cell.fields == {"steps": 1, "rounds": 2, "modules": 3, "width": 8, "seed": 0}
+    assert cell.fields == {
+        "steps": 1, "rounds": 2, "modules": 3, "width": 8, "seed": 0, "task_set": {"x": 1, "y": 3},
+    }  # fmt: skip
     assert cell.points == {"model": "a"} and cell.name == "a-s0"
 
 

@@ -93,7 +93,8 @@ class Recipe:
     ) -> list[Cell]:
         """Every cell at a scale: all of seed 0, then all of seed 1, and so on.
 
-        Later layers win: fields, those of points, those of the scale, those of the scale's points.
+        Later layers win: fields, those of the scale, those of points, those of the scale's points;
+        mappings (``task_set``, ``prior_set``) are merged.
 
         Args:
             scale: One of ``scales``.
@@ -123,12 +124,11 @@ class Recipe:
             points = dict(zip(self.axes, names, strict=True))
             if any(set(points.values()) >= set(group) for group in plan.get("skip", ())):
                 continue
-            fields_ = dict(self.fields)
-            for axis, name in points.items():
-                fields_ |= self.axes[axis][name]
-            fields_ |= plan.get("fields", {})
-            for name in names:
-                fields_ |= plan.get("points", {}).get(name, {})
+            fields_ = _layered(
+                [self.fields, plan.get("fields", {}),
+                 *(self.axes[axis][name] for axis, name in points.items()),
+                 *(plan.get("points", {}).get(name, {}) for name in names)]
+            )  # fmt: skip
             for key, value in fields_.items():
                 if isinstance(value, str) and value.startswith("$"):
                     if value[1:] not in given:
@@ -142,6 +142,17 @@ class Recipe:
         if problems:
             raise ConfigError(problems)
         return cells
+
+
+def _layered(layers: Sequence[Mapping[str, Any]]) -> Fields:
+    """One mapping of all, later ones over earlier ones."""
+    found: Fields = {}
+    for layer in layers:
+        for key, value in layer.items():
+            old = found.get(key)
+            both = isinstance(old, Mapping) and isinstance(value, Mapping)
+            found[key] = {**old, **value} if both else value  # type: ignore[dict-item]
+    return found
 
 
 def read_recipe(path: Path) -> Recipe:
