@@ -238,7 +238,10 @@ def test_launchers_make_the_same_runs(tmp_path: Path, cache: str, launcher: str)
     assert found[0]["prior_loss"] == found[1]["prior_loss"]
 
 
-def test_ctrl_c_saves_what_runs_and_the_same_command_goes_on(tmp_path: Path, cache: str) -> None:
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_it_saves_what_runs_and_the_same_command_goes_on(
+    tmp_path: Path, cache: str, asked: signal.Signals
+) -> None:
     axes = {"model": {"full": {"model": "nac"}}}
     fields = {**TINY, "steps": 60, "train_size": 400}
     path, out = write(tmp_path, axes=axes, baseline={}, fields=fields), tmp_path / "out"
@@ -250,7 +253,7 @@ def test_ctrl_c_saves_what_runs_and_the_same_command_goes_on(tmp_path: Path, cac
         if metrics.is_file() and metrics.read_bytes().count(b"\n") > 3:
             break
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(asked)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130 and b"the same command goes on from here" in err
     assert not (metrics.parent / "summary.json").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -135,8 +136,10 @@ def _flag(value: Any) -> str:
 def _launch(jobs: Sequence[Job], arguments: argparse.Namespace, out: Path) -> dict[str, int]:
     from nacgraph.sweeping.watching import Watching
 
-    watch = Watching(jobs)
     settings = key_values(arguments.launcher_set, "launcher-set")
+    watch = Watching(jobs)
+    # SIGTERM is how a scheduler asks; and SIGINT may be ignored in what a script started with &.
+    before = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         return launch(jobs, arguments.launcher, arguments.jobs, watch, settings, out / "submitit")
     except KeyboardInterrupt:
@@ -145,6 +148,12 @@ def _launch(jobs: Sequence[Job], arguments: argparse.Namespace, out: Path) -> di
         raise
     finally:
         watch.stop()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def write_results(
