@@ -76,6 +76,15 @@ def test_every_recipe_makes_models_of_its_smoke_cells(path: Path, cache: str) ->
         assert model.num_parameters() > 0
 
 
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_runs_at_smoke(path: Path, tmp_path: Path, cache: str) -> None:
+    cells = read_recipe(path).cells("smoke")
+    assert run(path, tmp_path, cache) == 0
+    with open(tmp_path / f"{path.stem}.csv", newline="", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == len(cells)
+    assert (tmp_path / f"{path.stem}.md").read_text("utf-8").count("\n| ") >= len(cells)
+
+
 def test_later_layers_win(tmp_path: Path) -> None:
     recipe = read_recipe(write(
         tmp_path,
