@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,15 @@ def test_not_a_run_folder(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("widht: 3\n")
     with pytest.raises(ConfigError, match="nearest: width"):
         read_config(tmp_path)
+
+
+def test_a_complete_file_is_not_mixed_with_its_preset(tmp_path: Path) -> None:
+    whole = parse(["--preset", "small"]).config
+    assert whole.task_set["memory"] == 300
+    beside = parse(["--preset", "small", "--task-set", "memory=0"]).config
+    assert beside.task_set == {**whole.task_set, "memory": 0}
+    path = tmp_path / "old.yaml"
+    path.write_text(dump_config(replace(whole, task_set={"stage_size": 9})), encoding="utf-8")
+    assert parse(["--config", str(path)]).config.task_set == {"stage_size": 9}
+    found = parse(["--config", str(path), "--task-set", "memory=5"]).config.task_set
+    assert found == {"stage_size": 9, "memory": 5}

@@ -22,6 +22,7 @@ from nacgraph.config import ConfigError
 from nacgraph.rundir import build_model, build_target, build_task
 from nacgraph.sweeping import read_recipe
 from nacgraph.sweeping.gathering import paired, pick, read_result
+from nacgraph.sweeping.jobs import cell_flags
 from nacgraph.sweeping.tables import difference, mean_sd
 
 ROOT = Path(__file__).parents[1]
@@ -68,9 +69,7 @@ def test_every_recipe_has_all_scales_and_valid_cells(path: Path) -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_makes_models_of_its_smoke_cells(path: Path, cache: str) -> None:
     for cell in read_recipe(path).cells("smoke"):
-        flags = [f"--{k}={json.dumps(v) if not isinstance(v, str) else v}"
-                 for k, v in cell.fields.items() if v is not None]  # fmt: skip
-        config = parse([*flags, f"--cache-dir={cache}"]).config
+        config = parse([*cell_flags(cell), f"--cache-dir={cache}"]).config
         check_parts(config)
         model = build_model(config, build_task(config), build_target(config))
         assert model.num_parameters() > 0

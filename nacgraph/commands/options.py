@@ -191,8 +191,9 @@ def parse(argv: Sequence[str]) -> Parsed:
     except ValueError as error:
         problems.append(f"model: {error}")
     layers.update(preset_fields(preset, asked.get("task", RunConfig.task)))
-    if "task_set" in asked:  # beside those of the preset, not instead of them
-        asked["task_set"] = {**layers.get("task_set", {}), **asked["task_set"]}
+    if "task_set" in from_flags:  # beside those of the file or preset, not instead of them
+        base = from_file if "task_set" in from_file else layers
+        asked["task_set"] = {**base.get("task_set", {}), **from_flags["task_set"]}
     values = {**layers, **asked}
     config = RunConfig(**{**values, "curriculum": tuple(map(tuple, values.get("curriculum", ())))})
     problems += config.problems()

@@ -30,7 +30,7 @@ from nacgraph.sweeping import (
     rows_of,
     spreadsheet,
 )
-from nacgraph.sweeping.jobs import cell_folder
+from nacgraph.sweeping.jobs import cell_flags, cell_folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,20 +117,13 @@ def check(cells: Sequence[Cell], flags: Sequence[str]) -> None:
     """
     problems: dict[str, str] = {}
     for cell in cells:
-        given = [
-            f"--{key}={_flag(value)}" for key, value in cell.fields.items() if value is not None
-        ]
         try:
-            check_parts(parse([*given, *flags]).config)
+            check_parts(parse([*cell_flags(cell), *flags]).config)
         except ConfigError as error:
             for text in error.problems:
                 problems.setdefault(text, cell.name)
     if problems:
         raise ConfigError([f"{name}: {text}" for text, name in problems.items()])
-
-
-def _flag(value: Any) -> str:
-    return str(value) if isinstance(value, str | int | float) else json.dumps(value)
 
 
 def _launch(jobs: Sequence[Job], arguments: argparse.Namespace, out: Path) -> dict[str, int]:

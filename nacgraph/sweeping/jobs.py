@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
-from nacgraph.checkpoint import write_atomically
 from nacgraph.config import FREE_ON_RESUME, ConfigError
 from nacgraph.rundir import read_config
 from nacgraph.sweeping.recipe import After, Cell
@@ -53,6 +51,15 @@ def after_folder(out: Path, after: After, cell: Cell) -> Path:
     return out / after.name / cell.name
 
 
+def cell_flags(cell: Cell) -> list[str]:
+    """A cell's fields as flags of ``nacgraph train``; what is null is left to preset and model."""
+    return [
+        f"--{key}={value if isinstance(value, str) else json.dumps(_plain(value))}"
+        for key, value in cell.fields.items()
+        if value is not None
+    ]
+
+
 def jobs_of(
     cells: Sequence[Cell],
     after: Sequence[After],
@@ -60,7 +67,7 @@ def jobs_of(
     scale: str,
     flags: Sequence[str] = (),
 ) -> list[Job]:
-    """A job for every cell; its configuration is written to ``out/cells/NAME.yaml``.
+    """A job for every cell.
 
     Args:
         cells: Of a recipe, at a scale.
@@ -79,15 +86,11 @@ def jobs_of(
         problems += _strayed(cell, cell_folder(out, cell))
     if problems:
         raise ConfigError(problems)
-    (out / "cells").mkdir(parents=True, exist_ok=True)
     found = []
     for cell in cells:
         folder = cell_folder(out, cell)
-        config = folder.with_suffix(folder.suffix + ".yaml")
-        text = yaml.safe_dump(_plain(cell.fields), sort_keys=False, allow_unicode=True)
-        write_atomically(config, text.encode())
-        train = ("train", "--config", str(config), "--out", str(folder), "--resume", "auto")
-        steps = [Step((*train, *flags), folder / "summary.json")]
+        train = ("train", *cell_flags(cell), "--out", str(folder), "--resume", "auto", *flags)
+        steps = [Step(train, folder / "summary.json")]
         for each in after:
             if each.concerns(cell.points):
                 there = after_folder(out, each, cell)
