@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nacgraph.recurrence import recur_both_ways
 from nacgraph.registry import Registry
 from nacgraph.tasks.base import Batch
+from nacgraph.tasks.layers import linear
 
 # Classes that a saved model may name. Each keeps its constructor's arguments, as JSON values, in
 # ``settings``, so that the model can be built again.
@@ -60,12 +61,8 @@ class WindowMLP(nn.Module):
         self.dilation = dilation
         self.norm = nn.LayerNorm(dim)
         self.window = window
-        # skip_init: the default start would draw from the global generator.
-        self.mix = nn.utils.skip_init(nn.Linear, window * dim, dim)
-        self.out = nn.utils.skip_init(nn.Linear, dim, dim)
-        for layer in (self.mix, self.out):
-            nn.init.normal_(layer.weight, std=layer.in_features**-0.5, generator=generator)
-            nn.init.zeros_(layer.bias)
+        self.mix = linear(window * dim, dim, generator)
+        self.out = linear(dim, dim, generator)
         self.memory = LinearMemory(dim, memory, generator) if memory else None
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
@@ -126,10 +123,8 @@ class LinearMemory(nn.Module):
         super().__init__()
         if not longest >= 1:
             raise ValueError(f"memory must be 0 or at least 1 token, got {longest}")
-        self.into = nn.utils.skip_init(nn.Linear, dim, 2 * dim, bias=False)
-        self.back = nn.utils.skip_init(nn.Linear, 2 * dim, dim, bias=False)
-        for layer in (self.into, self.back):
-            nn.init.normal_(layer.weight, std=layer.in_features**-0.5, generator=generator)
+        self.into = linear(dim, 2 * dim, generator, bias=False)
+        self.back = linear(2 * dim, dim, generator, bias=False)
         scales = torch.logspace(0, math.log10(longest), dim).repeat(2)
         self.log_rate = nn.Parameter(-scales.log())
 

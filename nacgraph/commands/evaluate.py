@@ -68,7 +68,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     changed = task_arguments(arguments, "batch_size")
     model, task, config, checkpoint, _ = read_run(arguments.run, **changed)
     device = device_of(arguments.device)
-    tags = task.tags(arguments.split)
+    tags = task.tags(arguments.split) if arguments.by else {}
     if unknown := [name for name in arguments.by if name not in tags]:
         raise ValueError(f"by: wanted one of {', '.join(tags) or 'none'} for task {config.task}, "
                          f"got {unknown[0]!r}")  # fmt: skip

@@ -6,12 +6,12 @@ import csv
 import json
 import math
 import re
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nacgraph.fewshot.counting import mean_interval
 from nacgraph.sweeping.jobs import after_folder, cell_folder
 from nacgraph.sweeping.recipe import Cell, Points, Recipe
 
@@ -93,16 +93,15 @@ class Paired:
 
 def paired(pairs: Sequence[tuple[float, float]]) -> Paired:
     """Student's paired t-test of (one, other)."""
-    differences = [one - other for one, other in pairs]
-    n, mean = len(differences), statistics.mean(differences)
+    found = mean_interval([one - other for one, other in pairs])
+    n, mean = found["n"], found["mean"]
     if n < 2:
         return Paired(mean, None, None, None, n)
     from scipy.stats import t
 
-    error = statistics.stdev(differences) / math.sqrt(n)
-    half = float(t.ppf(0.975, n - 1)) * error
+    error = found["sd"] / math.sqrt(n)
     p = float(2 * t.sf(abs(mean) / error, n - 1)) if error > 0 else None
-    return Paired(mean, mean - half, mean + half, p, n)
+    return Paired(mean, *found["ci95"], p, n)
 
 
 def gather(recipe: Recipe, cells: Sequence[Cell], out: Path) -> list[Record]:

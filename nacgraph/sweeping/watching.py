@@ -15,7 +15,7 @@ from nacgraph.progress import clock, percent
 from nacgraph.rundir import read_config
 from nacgraph.sweeping.jobs import Job
 
-EVERY = 30.0  # seconds between plain lines
+EVERY, LIVE = 30.0, 2.0  # seconds between plain lines, and between live ones
 _TAIL = 4096  # bytes of metrics.csv looked at
 
 
@@ -30,7 +30,7 @@ class Watching:
         self.jobs = list(jobs)
         self._began = self._printed = time.monotonic()
         self._before = sum(_share(job) for job in jobs)
-        self._told: set[str] = set()
+        self._told = {job.name for job in jobs if not job.left()}
         self._live: Any = None
         if sys.stderr.isatty():
             from rich.console import Console
@@ -45,6 +45,10 @@ class Watching:
                 self._told.add(name)
                 end = "finished" if code == 0 else f"FAILED (exit {code})"
                 self._say(f"{name}: {end}")
+        # Looking at the runs' files takes time that the runs could use.
+        if time.monotonic() - self._printed < (EVERY if self._live is None else LIVE):
+            return
+        self._printed = time.monotonic()
         lines = [
             self.headline(running, codes),
             *(f"  {job.name}: {course(job)}" for job in running),
@@ -53,8 +57,7 @@ class Watching:
             from rich.text import Text
 
             self._live.update(Text("\n".join(lines)))
-        elif time.monotonic() - self._printed >= EVERY:
-            self._printed = time.monotonic()
+        else:
             print("\n".join(lines), file=sys.stderr, flush=True)
 
     def headline(self, running: Sequence[Job], codes: Mapping[str, int]) -> str:
