@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import shlex
 import statistics
@@ -21,6 +20,8 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from nacgraph.sweeping import gathering, tables
 
 HERE = Path(__file__).resolve().parent
 SEEDS = (0, 1, 2)
@@ -116,18 +117,15 @@ def fewshot_table(found: list[dict]) -> list[str]:
 
 def mean_sd(values: list[float]) -> str:
     """``46.2 ± 0.8``, in percent."""
-    sd = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{100 * statistics.mean(values):.1f}{sd}"
+    return tables.mean_sd(values, 100)
 
 
 def paired(one: list[float], other: list[float]) -> str:
     """Mean difference over seeds, and its 95 % interval by Student's t, in points."""
-    differences = [100 * (a - b) for a, b in zip(one, other, strict=True)]
-    mean = statistics.mean(differences)
-    if len(differences) < 3:
-        return f"{mean:+.1f}"
-    half = 4.303 * statistics.stdev(differences) / math.sqrt(len(differences))  # t, 2 degrees
-    return f"{mean:+.1f} ({mean - half:+.1f} to {mean + half:+.1f})"
+    found = gathering.paired(list(zip(one, other, strict=True)))
+    if found.n < 3:
+        return f"{100 * found.mean:+.1f}"
+    return f"{100 * found.mean:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
 
 
 def main() -> int:
