@@ -99,9 +99,10 @@ def paired(pairs: Sequence[tuple[float, float]]) -> Paired:
         return Paired(mean, None, None, None, n)
     from scipy.stats import t
 
+    low, high = found["ci95"]
     error = found["sd"] / math.sqrt(n)
     p = float(2 * t.sf(abs(mean) / error, n - 1)) if error > 0 else None
-    return Paired(mean, *found["ci95"], p, n)
+    return Paired(mean, low, high, p, n)
 
 
 def gather(recipe: Recipe, cells: Sequence[Cell], out: Path) -> list[Record]:
