@@ -51,18 +51,15 @@ def curves_figure(runs: Mapping[str, Columns], baselines: Mapping[str, float]) -
         colour = COMMUNITY_COLOURS[k % len(COMMUNITY_COLOURS)]
         seen = np.isfinite(columns["val_accuracy"])
         step = columns["step"]
-        left.plot(step[seen], 100 * columns["val_accuracy"][seen], marker=".", label=name,
-                  color=colour)  # fmt: skip
+        left.plot(step[seen], 100 * columns["val_accuracy"][seen], marker=".", color=colour)
         window = max(1, len(step) // 60)
         smooth = np.convolve(columns["task_loss"], np.ones(window) / window, mode="valid")
-        right.plot(step[window - 1 :], smooth, label=f"{name}, mean of {window} rows",
-                   color=colour)  # fmt: skip
+        right.plot(step[window - 1 :], smooth, label=name, color=colour)
     _levels(left, baselines)
     left.set(xlabel="step", ylabel="validation accuracy (%)")
-    right.set(xlabel="step", ylabel="training loss")
-    for axes in (left, right):
-        if runs:
-            axes.legend()
+    right.set(xlabel="step", ylabel="training loss (mean over 1/60 of a run)")
+    if runs:
+        right.legend()  # of both: losses fall, so its upper corner is free
     return figure
 
 
