@@ -1,4 +1,4 @@
-"""This machine: its device, its memory (tensors alive, what is held and free), its heap."""
+"""This machine: its processor, device, memory (tensors alive, what is held and free), heap."""
 
 from __future__ import annotations
 
@@ -118,6 +118,26 @@ def available() -> tuple[int | None, int | None]:
     if limit.isdigit() and total is not None and free is not None and int(limit) < total:
         return int(limit), min(free, int(limit) - used)
     return total, free
+
+
+def processor() -> dict[str, str]:
+    """What /proc/cpuinfo says of the first processor; elsewhere than on Linux its name alone."""
+    found = {"model name": platform.processor() or platform.machine()}
+    try:
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
+    except OSError:
+        return found
+    return found | {
+        k.strip(): v.strip() for k, _, v in (x.partition(":") for x in first.split("\n"))
+    }
+
+
+def hardware(device: torch.device | str) -> str:
+    """What computes on a device: ``AMD EPYC, 2 threads``, or the accelerator's name."""
+    if torch.device(device).type == "cuda":
+        return torch.cuda.get_device_name(device)
+    count = torch.get_num_threads()
+    return f"{processor()['model name']}, {count} thread{'s' * (count > 1)}"
 
 
 def device_of(name: str) -> str:

@@ -185,6 +185,9 @@ def test_a_sweep_from_recipe_to_tables(
     line = next(line for line in text.splitlines() if line.startswith("| full | bandwidth=0.4"))
     assert mean_sd(tests, 100) in line and line.endswith("| 2 |") and line in said
     assert "test: points over all-linked (95 %)" in text and "# A | test" in text
+    assert "\nCommand: `nacgraph sweep trial.yaml --scale smoke`\n" in text
+    assert f"torch {summary['versions']['torch']}," in text
+    assert f"\nMachines: {summary['machine']}\n" in text
     assert (out / "trial.tex").read_text("utf-8").count(r"\\") == 5
     for picture in ("trial-curves.png", "trial-pruning.png"):
         assert (out / picture).read_bytes().startswith(b"\x89PNG")

@@ -162,19 +162,14 @@ def _scatter() -> str:
 def _cpu() -> dict[str, Any]:
     import torch
 
-    model, flags = platform.processor() or platform.machine(), None
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            name, _, value = (part.strip() for part in line.partition(":"))
-            if name == "model name":
-                model = value
-            elif name in ("flags", "Features"):
-                flags = [flag for flag in FAST_BF16 if flag in value.split()]
-    except OSError:
-        pass
+    from nacgraph.machine import processor
+
+    found = processor()
+    flags = next((found[name].split() for name in ("flags", "Features") if name in found), None)
+    fast = None if flags is None else [flag for flag in FAST_BF16 if flag in flags]
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     vectors = torch.backends.cpu.get_cpu_capability()
-    return {"model": model, "cores": usable, "vectors": vectors, "bf16": flags}
+    return {"model": found["model name"], "cores": usable, "vectors": vectors, "bf16": fast}
 
 
 def _accelerator() -> str | None:

@@ -13,7 +13,7 @@ from nacgraph.checkpoint import best_or_newest, save_checkpoint
 from nacgraph.commands.plan import Plan
 from nacgraph.config import RunConfig
 from nacgraph.graph import isolated, mean_degree
-from nacgraph.machine import device_of
+from nacgraph.machine import device_of, hardware
 from nacgraph.model import NAC
 from nacgraph.progress import beside, percent
 from nacgraph.rundir import load_weights
@@ -88,6 +88,7 @@ def finish(module: NACLightning, plan: Plan) -> int:
         "prior_floor": progress.floor,
         "warnings": module.warned,
         "data": module.task.describe(),
+        "machine": hardware(module.device),
         "versions": versions(),
     }
     module.folder.save_summary(summary)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from nacgraph.sweeping import (
     Cell,
     Job,
     Recipe,
+    Record,
     gather,
     jobs_of,
     latex,
@@ -90,7 +92,7 @@ def _run(arguments: argparse.Namespace, failed: list[str]) -> list[str]:
         if not arguments.tables:
             codes = _launch(jobs, arguments, out)
     finally:  # also of what was finished before a Ctrl-C
-        said = write_results(recipe, cells, out, arguments.scale, stem)
+        said = write_results(recipe, cells, out, arguments.scale, stem, command(arguments))
     failed += [name for name, code in codes.items() if code]
     said += _failures([job for job in jobs if job.name in failed], codes)
     return [*said, f"results    {stem}.md, .csv, .tex, pictures",
@@ -107,6 +109,17 @@ def chosen(recipe: Recipe, arguments: argparse.Namespace) -> list[Cell]:
         if not cells:
             raise ValueError(f"only: wanted a part of a cell's name, got {arguments.only}")
     return [Cell(cell.points, cell.seed, {**cell.fields, **sets}) for cell in cells]
+
+
+def command(arguments: argparse.Namespace) -> str:
+    """The command that makes these tables: without this machine's paths, and what changes nothing."""
+    words = ["nacgraph", "sweep", arguments.recipe.name, "--scale", arguments.scale]
+    words += ["--seeds", str(arguments.seeds)] if arguments.seeds else []
+    words += [word for name in ("only", "set") for each in getattr(arguments, name)
+              for word in (f"--{name}", each)]  # fmt: skip
+    for each in arguments.data:
+        words += ["--data", f"{each.partition('=')[0]}=PATH"]
+    return shlex.join(words)
 
 
 def check(cells: Sequence[Cell], flags: Sequence[str]) -> None:
@@ -150,7 +163,7 @@ def _stop(number: int, frame: Any) -> None:
 
 
 def write_results(
-    recipe: Recipe, cells: Sequence[Cell], out: Path, scale: str, stem: Path
+    recipe: Recipe, cells: Sequence[Cell], out: Path, scale: str, stem: Path, made_by: str
 ) -> list[str]:
     """``stem``.md, .csv, .tex and pictures of what is finished; returns the lines to print."""
     records = gather(recipe, cells, out)
@@ -161,10 +174,8 @@ def write_results(
     text = markdown(recipe, rows)
     note = str(plan.get("note") or "").strip()
     head = [f"# {recipe.title}", recipe.about, f"Scale `{scale}`. {note}".strip()]
-    data = sorted({json.loads((r.folder / "summary.json").read_text("utf-8")).get("data", "")
-                   for r in records})  # fmt: skip
     whole = "\n\n".join(
-        [*(part for part in head if part), text.strip(), "Data: " + "; ".join(data)]
+        [*(part for part in head if part), text.strip(), *_origin(records, made_by)]
     )
     write_atomically(Path(f"{stem}.md"), (whole + "\n").encode())
     write_atomically(Path(f"{stem}.tex"), latex(recipe, rows).encode())
@@ -172,6 +183,19 @@ def write_results(
     write_atomically(Path(f"{stem}.csv"), csv.encode())
     _draw(recipe, rows, stem)
     return [text.rstrip(), ""]
+
+
+def _origin(records: Sequence[Record], made_by: str) -> list[str]:
+    """Which data, command, versions and machines the runs are of."""
+    runs = [json.loads((r.folder / "summary.json").read_text("utf-8")) for r in records]
+    said = {
+        "Data": [run.get("data") for run in runs],
+        "Command": [f"`{made_by}`"],
+        "Versions": [", ".join(map(" ".join, run.get("versions", {}).items())) for run in runs],
+        "Machines": [run.get("machine") for run in runs],
+    }
+    found = {name: sorted({text for text in texts if text}) for name, texts in said.items()}
+    return [f"{name}: {'; '.join(texts)}" for name, texts in found.items() if texts]
 
 
 def _draw(recipe: Recipe, rows: Sequence[Any], stem: Path) -> None:
