@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -44,13 +45,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(name: str, argv: Sequence[str] | None = None) -> int:
-    """Run the command ``name``; an interruption is an exit code, not a traceback."""
+    """Run the command ``name``; an interruption or a reader that left is no traceback."""
     try:
         arguments = sys.argv[1:] if argv is None else argv
-        return int(import_module(f"nacgraph.commands.{name}").main(arguments))
+        code = int(import_module(f"nacgraph.commands.{name}").main(arguments))
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # as of ``nacgraph doctor | head``
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush
+        return 141
 
 
 def usage() -> str:

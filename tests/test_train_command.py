@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,19 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert nacgraph(["trian"]) == 2
     assert "'trian' (nearest: train)" in capsys.readouterr().err
     assert nacgraph(["--version"]) == 0
+
+
+def test_a_reader_that_leaves_early_is_no_fault(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        child = subprocess.run(
+            [sys.executable, "-m", "nacgraph", "prior", "list"], cwd=tmp_path, env=environment(),
+            stdout=writer, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+    finally:
+        os.close(writer)
+    assert (child.returncode, child.stderr) == (141, "")
 
 
 def test_first_and_last_lines(

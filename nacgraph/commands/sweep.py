@@ -112,7 +112,7 @@ def chosen(recipe: Recipe, arguments: argparse.Namespace) -> list[Cell]:
 
 
 def command(arguments: argparse.Namespace) -> str:
-    """The command that makes these tables: without this machine's paths, and what changes nothing."""
+    """The command that makes these tables, without paths and what changes no number."""
     words = ["nacgraph", "sweep", arguments.recipe.name, "--scale", arguments.scale]
     words += ["--seeds", str(arguments.seeds)] if arguments.seeds else []
     words += [word for name in ("only", "set") for each in getattr(arguments, name)
