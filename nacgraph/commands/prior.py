@@ -26,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         prepare(arguments)
         return _list() if arguments.action == "list" else _check(arguments)
+    except BrokenPipeError:  # `| head`: for nacgraph.__main__
+        raise
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
