@@ -300,7 +300,7 @@ def test_a_paired_test_is_student_s() -> None:
     assert (found.low, found.high) == (pytest.approx(-0.016521, abs=1e-5),
                                        pytest.approx(0.143188, abs=1e-5))  # fmt: skip
     assert found.p == pytest.approx(0.0762, abs=1e-4)
-    assert difference(found) == "+6.3 (-1.7 to 14.3), p 0.076"
+    assert difference(found) == "+6.3 (−1.7 to 14.3), p 0.076"
     assert paired([(1.0, 0.5)]).p is None and difference(paired([(1.0, 0.5)])) == "+50.0"
     assert paired([(1.0, 0.5), (0.75, 0.25)]).p is None  # no spread, no test
     assert difference(None) == ""

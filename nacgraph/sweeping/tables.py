@@ -38,6 +38,7 @@ def difference(found: Paired | None) -> str:
     text = f"{100 * found.mean:+.1f}"
     if found.low is not None and found.high is not None:
         text += f" ({100 * found.low:.1f} to {100 * found.high:.1f})"
+    text = text.replace("-", "−")
     return text + (f", p {found.p:.2g}" if found.p is not None else "")
 
 
