@@ -160,8 +160,8 @@ def test_a_sweep_from_recipe_to_tables(
     tmp_path: Path, cache: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     after = {"pruning": {
-        "command": ["prune", "{run}", "--curve", "--orders", "degree", "--keeps", "0.5",
-                    "--repeats", "1", "--seeds", "1", "--lesion-samples", "4"],
+        "command": ["prune", "{run}", "--curve", "--orders", "random", "--keeps", "0.5",
+                    "--repeats", "1", "--seeds", "2", "--lesion-samples", "4"],
         "result": "curve.csv", "only": {"model": ["full"]},
         "columns": {"half kept %": "[keep=0.5].accuracy"},
         "series": {"x": "keep", "y": "accuracy"},
@@ -178,7 +178,12 @@ def test_a_sweep_from_recipe_to_tables(
     for row in rows:
         summary = json.loads((out / row["folder"] / "summary.json").read_text("utf-8"))
         assert float(row["test %"]) == summary["test_accuracy"]
-        assert (row["half kept %"] != "") == (row["model"] == "full")
+        curve = out / "pruning" / Path(row["folder"]).name / "curve.csv"
+        assert curve.is_file() == (row["half kept %"] != "") == (row["model"] == "full")
+        if curve.is_file():  # the mean of both draws, as in the picture
+            draws = [r["accuracy"] for r in read_result(curve) if r["keep"] == 0.5]
+            assert len(draws) == 2
+            assert float(row["half kept %"]) == pytest.approx(sum(draws) / 2)
     text = (out / "trial.md").read_text("utf-8")
     tests = [float(r["test %"]) for r in rows if (r["model"], r["bandwidth"]) ==
              ("full", "bandwidth=0.4")]  # fmt: skip

@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import re
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,7 +128,8 @@ def gather(recipe: Recipe, cells: Sequence[Cell], out: Path) -> list[Record]:
                 continue
             content = read_result(file)
             for column, path in each.columns.items():
-                values[column] = float(pick(content, path, file)[0])
+                numbers = [float(n) for n in pick(content, path, file) if n is not None]
+                values[column] = statistics.mean(numbers) if numbers else None
             if each.series:
                 x, y = each.series["x"], each.series["y"]
                 rows = pick(content, each.series.get("path", ""), file)

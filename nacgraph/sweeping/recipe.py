@@ -28,7 +28,8 @@ class After:
         name: Its name, also of the folder of its results.
         command: Words of the command; ``{run}`` is the run folder. ``--out`` is added.
         result: The file in that folder that it leaves behind at its end, JSON or CSV.
-        columns: Column of the tables → path in the result, as ``series[shots=4].mean``.
+        columns: Column of the tables → path in the result, as ``series[shots=4].mean``; of several
+            numbers that it leads to, as over random draws, their mean.
         series: ``path`` to a list of rows, and which of their keys are ``x`` and ``y``: a curve.
         only: Axis → points that it is run for; all if left out.
         flags: Scale → further words of the command.
