@@ -193,7 +193,7 @@ def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
         ("d.tar.gz", PAGE, "wanted a tar archive, got an HTML page: a download that failed?"),
         ("d.zip", b"", "wanted a zip archive, got an empty file"),
         ("d.tgz", b"", "wanted a tar archive, got an empty file"),
-        ("d.zip", gzip.compress(b"x"), "wanted a zip archive, got a gzip file"),
+        ("d.zip", gzip.compress(b"x", mtime=0), "wanted a zip archive, got a gzip file"),
         ("d.tar", b"PK\x03\x04" + bytes(600), "wanted a tar archive, got a zip archive"),
         ("d.tar", b"hello there, this is", "got a file that begins with b'hello there, thi'"),
         ("d.zip", b"version https://git-lfs.github.com/spec/v1", "got a pointer of Git LFS"),
