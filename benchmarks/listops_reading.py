@@ -38,7 +38,7 @@ def kinds(batch: Batch) -> torch.Tensor:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path)
-    parser.add_argument("--samples", type=int, default=256)
+    parser.add_argument("--samples", type=int, default=128)
     parser.add_argument("--cache-dir")
     given = parser.parse_args()
     for run in given.runs:

@@ -96,10 +96,9 @@ def _maxrss() -> int:
 
 
 def _cpu() -> str:
-    for line in _lines("/proc/cpuinfo"):
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    from nacgraph.machine import processor
+
+    return processor()["model name"]
 
 
 def _lines(path: str) -> list[str]:

@@ -112,13 +112,15 @@ def chosen(recipe: Recipe, arguments: argparse.Namespace) -> list[Cell]:
 
 
 def command(arguments: argparse.Namespace) -> str:
-    """The command that makes these tables, without paths and what changes no number."""
+    """The command that makes these tables, without folders and what changes no number."""
     words = ["nacgraph", "sweep", arguments.recipe.name, "--scale", arguments.scale]
     words += ["--seeds", str(arguments.seeds)] if arguments.seeds else []
     words += [word for name in ("only", "set") for each in getattr(arguments, name)
               for word in (f"--{name}", each)]  # fmt: skip
     for each in arguments.data:
         words += ["--data", f"{each.partition('=')[0]}=PATH"]
+    for each in arguments.plugin:
+        words += ["--plugin", Path(each).name]
     return shlex.join(words)
 
 
