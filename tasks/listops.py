@@ -50,12 +50,14 @@ class ListOps(Task):
         num_proc: Threads that generate sequences; the outcome does not depend on it.
         data_seed: Seed of the generated sequences; apart from ``seed`` so that runs with other
             seeds are tested on the same sequences.
-        stage_size: Sequences generated for a stage of the curriculum.
+        stage_size: Sequences generated for a stage of the curriculum; fewer where so short that
+            there are not that many different ones.
         batch_symbols: Batches of long sequences are smaller: at most so many symbols in one; 0 is
             no limit.
         dilations: Distance between the symbols of a stem block's window, block by block, in turn.
         memory: Longest time scale, in symbols, of what a stem block keeps of the symbols outside of
             its window; 0: nothing.
+        selective: Whether tokens say what is kept there, and turned.
         position_scale: Size of the position embeddings at the start, as a multiple of the symbols';
             0: none, so that what is learned of short sequences holds for long ones.
 
@@ -117,6 +119,7 @@ class ListOps(Task):
         dilations: Sequence[int] = (1,),
         memory: float = 0.0,
         position_scale: float = 1.0,
+        selective: bool = False,
     ) -> None:
         for name, value, least in (
             ("seed", seed, 0), ("data_seed", data_seed, 0), ("batch_size", batch_size, 1),
@@ -145,7 +148,7 @@ class ListOps(Task):
             )
         self.stem_layers, self.window = stem_layers, window
         self.dilations, self.memory = tuple(dilations), memory
-        self.position_scale = position_scale
+        self.position_scale, self.selective = position_scale, selective
         self._splits: dict[str, Sequences] = {}
         self._stages: dict[int, Sequences] = {}
 
@@ -186,7 +189,10 @@ class ListOps(Task):
             return self.split("train")
         if stage not in self._stages:
             shortest = self.curriculum[stage - 1][0] + 1 if stage else 4
-            recipe = Recipe(shortest, self.curriculum[stage][0], (self.stage_size,))
+            limit = self.curriculum[stage][0]
+            # Half of the different lists of digits alone: of four symbols there are 400 in all.
+            size = min(self.stage_size, 2 * 10 ** (limit - 2))
+            recipe = Recipe(shortest, limit, (size,))
             (found,) = generated_splits(recipe, self.data_seed, self.cache_dir, self.num_proc)
             held_back = [self.split("val"), self.split("test")]
             if recipe.longest >= min(part.lengths.min() for part in held_back):
@@ -261,7 +267,7 @@ class ListOps(Task):
         return SequenceTokenizer(
             VOCABULARY, dim, self.recipe.longest, self.stem_layers, self.window, seed=seed,
             position_scale=self.position_scale, dilations=self.dilations, memory=self.memory,
-        )  # fmt: skip
+            selective=self.selective)  # fmt: skip
 
     def baselines(self, split: str) -> dict[str, float]:
         """Accuracies, in [0, 1], of the best constant guess and of the best one by first symbol.

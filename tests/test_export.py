@@ -8,6 +8,7 @@ import math
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,8 +32,10 @@ SMALL = NACConfig(
 SHAPES = [(1, 5), (3, 40), (7, 17), (1, 1), (2, 64), (2, LONGEST)]
 
 
-def build(seed: int = 0, **changed: object) -> NAC:
-    tokenizer = SequenceTokenizer(16, SMALL.width, LONGEST, stem_layers=1, window=3, seed=seed)
+def build(seed: int = 0, stem: dict[str, Any] | None = None, **changed: object) -> NAC:
+    tokenizer = SequenceTokenizer(
+        16, SMALL.width, LONGEST, stem_layers=1, window=3, seed=seed, **(stem or {})
+    )
     model = NAC(replace(SMALL, **changed), tokenizer, 5, seed=seed)  # type: ignore[arg-type]
     for layer in model.modules():
         if isinstance(layer, nn.LayerNorm):  # none is the identity, so none can be forgotten
@@ -244,6 +247,15 @@ def test_a_torch_file_takes_any_shape(exported: tuple[NAC, exporting.Exported]) 
     with pytest.raises(Exception, match=str(LONGEST)):
         too_long = batch_of(2, LONGEST + 1)
         run(too_long.inputs, too_long.mask)
+
+
+@pytest.mark.parametrize("selective", [False, True])
+@pytest.mark.parametrize("kind", ["torch", "onnx"])
+@torch.no_grad()
+def test_a_stem_that_remembers_is_exported(kind: str, selective: bool, tmp_path: Path) -> None:
+    model = build(rounds=1, stem={"memory": 50, "selective": selective})
+    made = export_circuit(model, tmp_path / f"circuit.{kind}", samples_of(), kind)
+    assert made.comparison.max_difference < 1e-5 and made.comparison.padding_difference < 1e-5
 
 
 class Stub:

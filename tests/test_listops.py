@@ -109,6 +109,14 @@ def test_lengths_grow_by_stage(task: ListOps) -> None:
     assert last.min() >= 25 and last.max() <= 60
 
 
+def test_stages_too_short_for_so_many_sequences_have_half_of_them(folder: Path) -> None:
+    task = make(folder, curriculum=((4, 30), (5, 60)), stage_size=5000)
+    seen = {tuple(row) for s in range(30) for row in task.train_batch(s).inputs.tolist()}
+    assert len(seen) == 200  # of 4 operators and two digits
+    later = [task.train_batch(s) for s in range(30, 60)]
+    assert {int(n) for batch in later for n in batch.mask.sum(1)} == {4, 5}
+
+
 def test_no_held_back_sequence_is_trained_on(folder: Path) -> None:
     changes = {"min_length": 3, "val_size": 300, "test_size": 300, "stage_size": 400}
     task = make(folder, curriculum=((6, 50), (20, 150)), **changes)

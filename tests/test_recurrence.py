@@ -1,6 +1,9 @@
-"""Linear recurrences both ways: the compiled pass, its gradient, and the matrix products."""
+"""Linear recurrences both ways: the compiled pass, its gradient, and sums by doubling."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -9,8 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nacgraph import recurrence
-from nacgraph.recurrence import recur_both_ways
-from nacgraph.tasks.tokenizers import LinearMemory
+from nacgraph.recurrence import recur_both_ways, turn_both_ways
+from nacgraph.tasks.stem import LinearMemory, SelectiveMemory
 
 
 def step_by_step(x: Tensor, decay: Tensor) -> Tensor:
@@ -29,11 +32,10 @@ def inputs(batch: int, length: int, half: int, seed: int = 0) -> tuple[Tensor, T
     return x.requires_grad_(), decay.requires_grad_()
 
 
-def by_products(x: Tensor, decay: Tensor) -> Tensor:
-    half = x.shape[2] // 2
-    ahead = recurrence._chunked(x[..., :half], decay[:half])
-    back = recurrence._chunked(x[..., half:].flip(1), decay[half:]).flip(1)
-    return torch.cat([ahead, back], -1)
+def doubled(recur: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recurrence, "_has_compiled_code", lambda x: False)
+        return recur(*arguments)
 
 
 @settings(max_examples=30)
@@ -43,8 +45,7 @@ def test_all_ways_agree(batch: int, length: int, half: int, seed: int) -> None:
     wanted = step_by_step(x, decay)
     upstream = torch.randn_like(wanted)
     gradients = torch.autograd.grad(wanted, [x, decay], upstream)
-    for way in (recur_both_ways, by_products):
-        found = way(x, decay)
+    for found in (recur_both_ways(x, decay), doubled(recur_both_ways, x, decay)):
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-10)
         for a, b in zip(torch.autograd.grad(found, [x, decay], upstream), gradients, strict=True):
             torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
@@ -56,7 +57,7 @@ def test_gradients_are_right() -> None:
 
 def test_decays_of_0_and_1_are_the_inputs_and_their_sums() -> None:
     x, _ = inputs(2, 9, 3)
-    for way in (recur_both_ways, by_products):
+    for way in (recur_both_ways, partial(doubled, recur_both_ways)):
         assert torch.equal(way(x, torch.zeros(6, dtype=torch.float64)), x)
         sums = way(x, torch.ones(6, dtype=torch.float64))
         torch.testing.assert_close(sums[..., :3], x[..., :3].cumsum(1))
@@ -89,7 +90,71 @@ def test_a_memory_has_time_scales_from_one_token_to_the_longest() -> None:
     assert states[:, ::7, :4].std((0, 1)) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.parametrize("kind", [LinearMemory, SelectiveMemory])
 @pytest.mark.parametrize("longest", [0.5, -3, float("nan")])
-def test_a_memory_of_less_than_a_token_is_refused(longest: float) -> None:
+def test_a_memory_of_less_than_a_token_is_refused(longest: float, kind: type) -> None:
     with pytest.raises(ValueError, match="memory must be 0 or at least 1 token"):
-        LinearMemory(4, longest, torch.Generator())
+        kind(4, longest, torch.Generator())
+
+
+def gated(batch: int, length: int, half: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    shape = (batch, length, 2 * half)
+    x = torch.randn(batch, length, 4 * half, generator=generator, dtype=torch.float64)
+    decay = torch.rand(shape, generator=generator, dtype=torch.float64)
+    angle = 3 * torch.randn(shape, generator=generator, dtype=torch.float64)
+    gate = torch.cat([decay * angle.cos(), decay * angle.sin()], -1)
+    return x.requires_grad_(), gate.requires_grad_()
+
+
+def number_by_number(x: Tensor, gate: Tensor) -> Tensor:
+    length, half = x.shape[1], x.shape[2] // 4
+    x, gate = (torch.complex(*t.chunk(2, -1)) for t in (x, gate))
+    ahead, back = [torch.zeros_like(x[:, 0, :half])], [torch.zeros_like(x[:, 0, half:])]
+    for t in range(length):
+        end = length - 1 - t
+        ahead.append(gate[:, t, :half] * ahead[-1] + x[:, t, :half])
+        back.append(gate[:, end, half:] * back[-1] + x[:, end, half:])
+    out = torch.cat([torch.stack(ahead[1:], 1), torch.stack(back[:0:-1], 1)], -1)
+    return torch.cat([out.real, out.imag], -1)
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 3), st.integers(1, 100), st.integers(1, 3), st.integers(0, 99))
+def test_all_ways_of_turning_agree(batch: int, length: int, half: int, seed: int) -> None:
+    arguments = gated(batch, length, half, seed)
+    wanted = number_by_number(*arguments)
+    upstream = torch.randn_like(wanted)
+    gradients = torch.autograd.grad(wanted, arguments, upstream)
+    for found in (turn_both_ways(*arguments), doubled(turn_both_ways, *arguments)):
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-10)
+        for a, b in zip(torch.autograd.grad(found, arguments, upstream), gradients, strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-9)
+
+
+def test_gradients_of_turning_are_right() -> None:
+    assert torch.autograd.gradcheck(turn_both_ways, gated(2, 6, 1))
+
+
+def test_gates_that_turn_a_tenth_for_every_one_add_modulo_ten() -> None:
+    digits = torch.randint(0, 10, (4, 30), generator=torch.Generator().manual_seed(0)).double()
+    tenth = 2 * torch.pi / 10
+    gate = torch.stack([torch.cos(tenth * digits), torch.sin(tenth * digits)], -1)
+    x = torch.zeros(4, 30, 4, dtype=torch.float64)
+    x[:, 0, 0] = 1  # turned by all digits after the first
+    states = turn_both_ways(x, gate.repeat_interleave(2, -1))
+    turned = torch.atan2(states[:, -1, 2], states[:, -1, 0]) / tenth
+    assert torch.equal(turned.round() % 10, digits[:, 1:].sum(1) % 10)
+
+
+def test_a_selective_memory_starts_with_the_time_scales_of_a_linear_one() -> None:
+    memory = SelectiveMemory(8, 1000, torch.Generator().manual_seed(0))
+    scales = (-1 / memory.keep_bias.sigmoid().log()).tolist()
+    assert scales[:4] == pytest.approx([1, 10, 100, 1000], rel=1e-3)
+    assert scales[:4] == scales[4:]
+    assert not memory.turn.weight[0::2].any() and memory.turn.weight[1::2].all()
+
+
+def test_a_selective_memory_needs_numbers_for_both_ways() -> None:
+    with pytest.raises(ValueError, match="dim must be a multiple of 4 .* got 6"):
+        SelectiveMemory(6, 10, torch.Generator())

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nacgraph.tasks import Batch, SequenceTokenizer
-from nacgraph.tasks.tokenizers import WindowMLP
+from nacgraph.tasks.stem import WindowMLP
 
 
 def batch_of(lengths: list[int], seed: int = 0) -> Batch:
@@ -34,12 +34,13 @@ def alone(batch: Batch, row: int) -> Batch:
     st.integers(0, 3),
     st.sampled_from([1, 3, 9]),
     st.sampled_from([0, 20]),
+    st.booleans(),
 )
 def test_a_padded_sample_equals_the_sample_alone(
-    lengths: list[int], layers: int, window: int, memory: float
+    lengths: list[int], layers: int, window: int, memory: float, selective: bool
 ) -> None:
     tokenizer = SequenceTokenizer(
-        16, 6, 30, layers, window, dilations=(1, 4), memory=memory
+        16, 8, 30, layers, window, dilations=(1, 4), memory=memory, selective=selective
     ).double()
     for block in tokenizer.stem:
         nn.init.ones_(block.norm.bias)  # a layer norm that maps padding to something else than 0

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from nacgraph.tasks.base import Batch
 from nacgraph.tasks.layers import linear
-from nacgraph.tasks.tokenizers import WindowMLP, register_tokenizer
+from nacgraph.tasks.stem import WindowMLP
+from nacgraph.tasks.tokenizers import register_tokenizer
 
 MOST_WORDS = 64  # places that are told apart; words beyond share the last one
 
