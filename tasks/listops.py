@@ -14,6 +14,7 @@ from nacgraph.tasks.base import Batch, Task, register_task
 from nacgraph.tasks.batching import Sequences, padded
 from nacgraph.tasks.curriculum import TrainingOrder
 from nacgraph.tasks.listops_data import Recipe, generated_splits, row_hashes
+from nacgraph.tasks.listops_presets import PRESETS
 from nacgraph.tasks.listops_tags import tree_tags
 from nacgraph.tasks.listops_trees import SYMBOLS, VOCABULARY
 from nacgraph.tasks.listops_tsv import read_tsv
@@ -78,25 +79,7 @@ class ListOps(Task):
         {"digits": SYMBOLS[:10], "operators": SYMBOLS[10:14], "closing brackets": ("]",)}
     )
 
-    # Found by runs on validation sequences: docs/listops.md.
-    presets = MappingProxyType(
-        {
-            "small": {
-                "modules": 32, "ffn_factor": 2, "stem_layers": 4, "window": 5, "batch_size": 64,
-                "steps": 3000, "curriculum": ((30, 400), (60, 900), (120, 1600)),
-                "validate_every": 300, "checkpoint_every": 300,
-                "task_set": {"memory": 300, "position_scale": 0, "batch_symbols": 2048,
-                             "stage_size": 40_000},
-            },
-            "lra": {
-                "modules": 32, "ffn_factor": 2, "rounds": 4, "stem_layers": 6, "window": 5,
-                "batch_size": 64, "steps": 18_000, "validate_every": 1000, "checkpoint_every": 500,
-                "curriculum": ((30, 1000), (60, 2500), (120, 5000), (250, 8500), (500, 14_000)),
-                "task_set": {"memory": 2000, "position_scale": 0, "batch_symbols": 3000,
-                             "stage_size": 60_000},
-            },
-        }
-    )  # fmt: skip
+    presets = PRESETS
 
     def __init__(
         self,

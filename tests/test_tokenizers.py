@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nacgraph.tasks import Batch, SequenceTokenizer
-from nacgraph.tasks.stem import WindowMLP
+from nacgraph.tasks.stem import WindowMLP, _rounded
 
 
 def batch_of(lengths: list[int], seed: int = 0) -> Batch:
@@ -73,6 +73,12 @@ def test_the_stem_is_a_layer_over_windows(window: int, dilation: int) -> None:
         strict=True,
     ):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+
+
+def test_windows_come_in_few_sizes() -> None:
+    sizes = [_rounded(length) for length in range(1, 200)]
+    assert all(size >= length for length, size in enumerate(sizes, 1))
+    assert sorted(set(sizes)) == [8, 16, 32, 64, 128, 192, 256]
 
 
 def test_a_seed_fixes_the_start_and_leaves_global_randomness_alone() -> None:
