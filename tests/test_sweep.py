@@ -236,7 +236,10 @@ def test_fields_and_cells_can_be_chosen(
     name, _, fields = line.partition(": ")
     assert name == "full-bandwidth=0.4-s1" and json.loads(fields)["steps"] == 1
     assert run(path, tmp_path / "out", cache, "--only", "nowhere") == 2
-    assert "only: wanted a part of a cell's name" in capsys.readouterr().err
+    assert "only: wanted a part of a cell's name, such as " in capsys.readouterr().err
+    listops = ROOT / "recipes" / "listops.yaml"
+    assert run(listops, tmp_path / "out", cache, "--only", "no prior", "--list") == 0  # as written
+    assert capsys.readouterr().out.startswith("no-prior-s0: ")
     assert not (tmp_path / "out").exists()
 
 

@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", action="append", default=[], metavar="NAME=PATH",
                         help="where a dataset of the recipe is")  # fmt: skip
     parser.add_argument("--only", action="append", default=[], metavar="TEXT",
-                        help="cells whose name has this in it")  # fmt: skip
+                        help="cells whose name, or a point's, has this in it")  # fmt: skip
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
                         help="a field for all cells, over what the recipe says")  # fmt: skip
     parser.add_argument("--launcher", choices=LAUNCHERS, default="process")
@@ -105,9 +105,13 @@ def chosen(recipe: Recipe, arguments: argparse.Namespace) -> list[Cell]:
     paths = {name: str(Path(str(path)).resolve()) for name, path in data.items()}
     cells = recipe.cells(arguments.scale, arguments.seeds, paths)
     if arguments.only:
-        cells = [cell for cell in cells if any(text in cell.name for text in arguments.only)]
+        every = cells
+        names = {cell.name: (cell.name, *cell.points.values()) for cell in every}
+        cells = [cell for cell in every
+                 if any(text in name for text in arguments.only for name in names[cell.name])]
         if not cells:
-            raise ValueError(f"only: wanted a part of a cell's name, got {arguments.only}")
+            wanted = f"a part of a cell's name, such as {every[-1].name}"
+            raise ValueError(f"only: wanted {wanted}, got {arguments.only}")
     return [Cell(cell.points, cell.seed, {**cell.fields, **sets}) for cell in cells]
 
 
