@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,3 +146,16 @@ class Told:
         self.part, self.last = part, now
         text = f"{clock(now - self.began):>7}    {what} {100 * share:.0f} %"
         print(text, file=sys.stderr, flush=True)
+
+
+class Counted:
+    """Says now and then how far scoring a split is."""
+
+    def __init__(self, split: str, say: Callable[[str], object], every: float = 10.0) -> None:
+        self.split, self.say, self.every = split, say, every
+        self.last = time.monotonic()
+
+    def __call__(self, right: int, seen: int) -> None:
+        if time.monotonic() - self.last >= self.every:
+            self.last = time.monotonic()
+            self.say(f"scoring    {self.split}: {seen:,} samples, {percent(right / seen)} so far")

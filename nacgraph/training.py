@@ -31,7 +31,7 @@ from nacgraph.optim import (
     restore_optimizer,
 )
 from nacgraph.priors import MatchedLoss
-from nacgraph.progress import Progress
+from nacgraph.progress import Counted, Progress
 from nacgraph.rundir import RunFolder, load_weights
 from nacgraph.scoring import Score, score
 from nacgraph.tasks import Batch, Task
@@ -232,9 +232,10 @@ class NACLightning(pl.LightningModule):
         if self.stopped:
             self.trainer.should_stop = True
 
-    def evaluate(self, split: str, limit: int | None = None) -> Score:
+    def evaluate(self, split: str, limit: int | None = None, tell: bool = False) -> Score:
         """Accuracy on a split, each sample counted once over all processes."""
-        return score(self.model, self.task, split, self.device, self.config.precision, limit)
+        told = Counted(split, self.progress.say) if tell else None
+        return score(self.model, self.task, split, self.device, self.config.precision, limit, told)
 
     def result(self) -> AbstractContextManager[None]:
         """Within it the model has the weights that count: their running mean, if there is one."""
@@ -289,8 +290,8 @@ class NACLightning(pl.LightningModule):
 
     def close(self) -> None:
         """Give signals and terminal back; also after an error."""
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+        while self._handlers:  # once: what was put back may be gone by the second call
+            signal.signal(*self._handlers.popitem())
         self.progress.stop()
         if self.folder is not None:
             self.folder.close()

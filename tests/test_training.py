@@ -21,6 +21,7 @@ from nacgraph.commands.plan import make_plan
 from nacgraph.commands.train import main
 from nacgraph.config import RunConfig
 from nacgraph.optim import clip_gradients, decays, learning_rate, make_optimizer, noise_generator
+from nacgraph.progress import Counted
 from nacgraph.rundir import build_model, build_target, build_task, load_run
 from nacgraph.scoring import score, wilson
 from nacgraph.tasks import Batch, ListOps
@@ -130,6 +131,16 @@ def test_a_score_does_not_depend_on_the_batches(cache: Path) -> None:
     assert (one.n, one.right) == (41, other.right)
     assert one.loss == pytest.approx(other.loss, abs=1e-6)
     assert model.training
+
+
+def test_scoring_says_how_far_it_is() -> None:
+    said: list[str] = []
+    told = Counted("val", said.append, every=0)
+    told(1, 4)
+    assert said == ["scoring    val: 4 samples, 25.0 % so far"]
+    told.every = 60
+    told(2, 8)
+    assert len(said) == 1
 
 
 def test_the_run_folder_is_complete(unbroken: Path) -> None:
@@ -280,12 +291,13 @@ def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(
         return usual(self, step, rank, world)
 
     folder = tmp_path / "stopped"
-    before = signal.getsignal(signal.SIGINT)
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in signals]
     with monkeypatch.context() as patch:
         patch.setattr(ListOps, "train_batch", interrupted)
         flags = arguments(cache, "--out", str(folder), prior="ring_of_cliques")
         assert main(flags) == 130
-    assert signal.getsignal(signal.SIGINT) == before
+    assert [signal.getsignal(number) for number in signals] == before
     said = capsys.readouterr().out
     assert f"nacgraph train --resume {folder}" in said
     assert not (folder / "summary.json").exists()

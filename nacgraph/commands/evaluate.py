@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from nacgraph.checkpoint import write_atomically
 from nacgraph.commands.answer import answer
 from nacgraph.commands.reading import add_shared, prepare, read_run, task_arguments
 from nacgraph.machine import device_of
-from nacgraph.progress import percent
+from nacgraph.progress import Counted
 from nacgraph.scoring import score, wilson
 
 if TYPE_CHECKING:
@@ -43,16 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return answer(lambda: evaluate(arguments))
 
 
-class Told:
-    """Says on stderr, every ten seconds, how far an evaluation is."""
-
-    def __init__(self) -> None:
-        self.last = time.monotonic()
-
-    def __call__(self, right: int, seen: int) -> None:
-        if time.monotonic() - self.last >= 10:
-            self.last = time.monotonic()
-            print(f"{seen:,} samples, {percent(right / seen)} so far", file=sys.stderr, flush=True)
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -78,7 +69,8 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         hits.update(zip(rows.tolist(), right.tolist(), strict=True))
 
     found = score(
-        model.to(device), task, arguments.split, device, config.precision, progress=Told(),
+        model.to(device), task, arguments.split, device, config.precision,
+        progress=Counted(arguments.split, _say),
         each=note if arguments.by else None,
     )  # fmt: skip
     baselines = task.baselines(arguments.split)

@@ -65,7 +65,7 @@ def finish(module: NACLightning, plan: Plan) -> int:
     """Score the best weights on the test split, once, and write circuit and summary."""
     config, progress = plan.config, module.progress
     choose_weights(module, Path(module.checkpoints or plan.folder / "checkpoints"))
-    test = module.evaluate("test")
+    test = module.evaluate("test", tell=True)
     if module.folder is None:
         return 0
     numbers: dict[str, float | None] = {"prior_loss": None, "mean_degree": None, "isolated": None}
@@ -118,10 +118,10 @@ def choose_weights(module: NACLightning, checkpoints: Path) -> None:
         load_weights(module.model, best)
         return
     last = {f"model/{k}": t.clone() for k, t in module.model.state_dict().items()}
-    found = [(module.evaluate("val").accuracy, module.step, last)]
+    found = [(module.evaluate("val", tell=True).accuracy, module.step, last)]
     if best.state["step"] != module.step:
         load_weights(module.model, best)
-        found.append((module.evaluate("val").accuracy, best.state["step"], best.tensors))
+        found.append((module.evaluate("val", tell=True).accuracy, best.state["step"], best.tensors))
     accuracy, step, weights = max(found, key=lambda each: each[0])
     load_weights(module.model, replace(best, tensors=weights))
     module.best_accuracy, module.best_step = accuracy, step
