@@ -86,6 +86,16 @@ def test_curves_of_several_runs() -> None:
     assert [len(axes.lines) for axes in figure.axes] == [3, 2]
 
 
+def test_many_curves_are_told_apart_beside_their_names() -> None:
+    figure = curves_figure({f"run {k}": METRICS for k in range(19)}, {})
+    for axes in figure.axes:
+        looks = {(line.get_color(), line.get_linestyle()) for line in axes.lines}
+        assert len(looks) == 19
+    figure.canvas.draw()
+    losses = figure.axes[1]
+    assert losses.get_legend().get_window_extent().x0 >= losses.get_window_extent().x1
+
+
 def test_metrics_are_columns_with_nan_for_nothing(tmp_path: Path) -> None:
     path = tmp_path / "metrics.csv"
     path.write_text("step,val_accuracy\n1,\n2,0.5\n")

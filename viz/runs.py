@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["circuit_figure", "curves_figure", "read_metrics", "training_figure"]
 
 Columns = Mapping[str, NDArray[np.float64]]
+DASHES = ("-", "--", ":")
+FEW = 6  # runs whose names fit among their curves
 
 
 def read_metrics(path: Path | str) -> dict[str, NDArray[np.float64]]:
@@ -48,17 +50,20 @@ def curves_figure(runs: Mapping[str, Columns], baselines: Mapping[str, float]) -
     figure = new_figure(11, 4.2)
     left, right = figure.subplots(1, 2)
     for k, (name, columns) in enumerate(runs.items()):
-        colour = COMMUNITY_COLOURS[k % len(COMMUNITY_COLOURS)]
+        turn, colour = divmod(k, len(COMMUNITY_COLOURS))  # once all colours are used, dashes
+        look = {"color": COMMUNITY_COLOURS[colour], "linestyle": DASHES[turn % len(DASHES)]}
         seen = np.isfinite(columns["val_accuracy"])
         step = columns["step"]
-        left.plot(step[seen], 100 * columns["val_accuracy"][seen], marker=".", color=colour)
+        left.plot(step[seen], 100 * columns["val_accuracy"][seen], marker=".", **look)
         window = max(1, len(step) // 60)
         smooth = np.convolve(columns["task_loss"], np.ones(window) / window, mode="valid")
-        right.plot(step[window - 1 :], smooth, label=name, color=colour)
+        right.plot(step[window - 1 :], smooth, label=name, **look)
     _levels(left, baselines)
     left.set(xlabel="step", ylabel="validation accuracy (%)")
     right.set(xlabel="step", ylabel="training loss (mean over 1/60 of a run)")
-    if runs:
+    if len(runs) > FEW:
+        right.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    elif runs:
         right.legend()  # of both: losses fall, so its upper corner is free
     return figure
 
