@@ -64,15 +64,17 @@ def test_decays_of_0_and_1_are_the_inputs_and_their_sums() -> None:
         torch.testing.assert_close(sums[..., 3:], x[..., 3:].flip(1).cumsum(1).flip(1))
 
 
-def test_no_thread_count_changes_a_number() -> None:
-    x, decay = inputs(5, 40, 3)
+@pytest.mark.parametrize("turning", [False, True])
+def test_no_thread_count_changes_a_number(turning: bool) -> None:
+    recur, arguments = (turn_both_ways, gated(5, 40, 3)) if turning else (
+        recur_both_ways, inputs(5, 40, 3))  # fmt: skip
     before = torch.get_num_threads()
     found = []
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            out = recur_both_ways(x, decay)
-            found.append([out, *torch.autograd.grad(out.square().sum(), [x, decay])])
+            out = recur(*arguments)
+            found.append([out, *torch.autograd.grad(out.square().sum(), arguments)])
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
