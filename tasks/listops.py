@@ -250,7 +250,8 @@ class ListOps(Task):
         return SequenceTokenizer(
             VOCABULARY, dim, self.recipe.longest, self.stem_layers, self.window, seed=seed,
             position_scale=self.position_scale, dilations=self.dilations, memory=self.memory,
-            selective=self.selective)  # fmt: skip
+            selective=self.selective,
+        )  # fmt: skip
 
     def baselines(self, split: str) -> dict[str, float]:
         """Accuracies, in [0, 1], of the best constant guess and of the best one by first symbol.
