@@ -105,13 +105,13 @@ def chosen(recipe: Recipe, arguments: argparse.Namespace) -> list[Cell]:
     paths = {name: str(Path(str(path)).resolve()) for name, path in data.items()}
     cells = recipe.cells(arguments.scale, arguments.seeds, paths)
     if arguments.only:
-        every = cells
-        names = {cell.name: (cell.name, *cell.points.values()) for cell in every}
-        cells = [cell for cell in every
-                 if any(text in name for text in arguments.only for name in names[cell.name])]
+        example = cells[-1].name
+        cells = [cell for cell in cells if any(
+            text in name for text in arguments.only for name in (cell.name, *cell.points.values())
+        )]  # fmt: skip
         if not cells:
-            wanted = f"a part of a cell's name, such as {every[-1].name}"
-            raise ValueError(f"only: wanted {wanted}, got {arguments.only}")
+            raise ValueError(f"only: wanted a part of a cell's name, such as {example}, "
+                             f"got {arguments.only}")  # fmt: skip
     return [Cell(cell.points, cell.seed, {**cell.fields, **sets}) for cell in cells]
 
 
