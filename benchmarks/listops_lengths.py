@@ -2,8 +2,8 @@
 
     python benchmarks/listops_lengths.py RUN [RUN …] [--samples 400] [--longest 1999] [--threads 1]
 
-The seed is 77; the test split is not read. There are so few lists of 4 to 6 symbols that a run whose
-curriculum begins there has been trained on up to half of these.
+The seed is 77; the test split is not read. There are so few lists of 4 to 6 symbols that a run
+whose curriculum begins there has been trained on up to half of these.
 """
 
 from __future__ import annotations

@@ -37,7 +37,8 @@ class WindowMLP(nn.Module):
         x (B, T, D) · mask (B, T) bool, True where real · output (B, T, D), zero at padding
 
     Raises:
-        ValueError: If ``window`` is even or not positive, or ``dilation`` is not positive.
+        ValueError: If ``window`` is even or not positive, ``dilation`` is not positive, or
+            ``selective`` has no memory.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class WindowMLP(nn.Module):
             raise ValueError(f"window must be odd and positive, got {window}")
         if dilation < 1:
             raise ValueError(f"dilation must be at least 1, got {dilation}")
+        if selective and not memory:
+            raise ValueError(f"selective needs a memory of at least 1 token, got memory = {memory}")
         self.dilation = dilation
         self.norm = nn.LayerNorm(dim)
         self.window = window
@@ -86,9 +89,7 @@ class WindowMLP(nn.Module):
         kernel = self.mix.weight.view(dim, self.window, dim).transpose(1, 2).unsqueeze(2)
         image = h.transpose(1, 2).unsqueeze(2)
         reach, step = self.dilation * (self.window // 2), (1, self.dilation)
-        mixed = F.conv2d(
-            image, kernel, self.mix.bias, padding=(0, reach), dilation=step
-        )
+        mixed = F.conv2d(image, kernel, self.mix.bias, padding=(0, reach), dilation=step)
         return mixed.squeeze(2).transpose(1, 2)[:, :length]
 
 

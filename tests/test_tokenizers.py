@@ -40,7 +40,8 @@ def test_a_padded_sample_equals_the_sample_alone(
     lengths: list[int], layers: int, window: int, memory: float, selective: bool
 ) -> None:
     tokenizer = SequenceTokenizer(
-        16, 8, 30, layers, window, dilations=(1, 4), memory=memory, selective=selective
+        16, 8, 30, layers, window, dilations=(1, 4), memory=memory,
+        selective=selective and memory > 0,
     ).double()
     for block in tokenizer.stem:
         nn.init.ones_(block.norm.bias)  # a layer norm that maps padding to something else than 0
@@ -116,5 +117,7 @@ def test_wrong_arguments_are_refused() -> None:
         SequenceTokenizer(16, 4, 5, stem_layers=1, window=4)
     with pytest.raises(ValueError, match="dilation must be at least 1, got 0"):
         SequenceTokenizer(16, 4, 5, stem_layers=1, dilations=(0,))
+    with pytest.raises(ValueError, match="selective needs a memory of at least 1 token, got mem"):
+        SequenceTokenizer(16, 4, 5, stem_layers=1, selective=True)
     with pytest.raises(ValueError, match="dilations must be one or more whole numbers, got none"):
         SequenceTokenizer(16, 4, 5, dilations=())
