@@ -66,7 +66,8 @@ class Watching:
         gained, took = sum(shares) - self._before, time.monotonic() - self._began
         eta = clock(took / gained * (len(shares) - sum(shares))) if gained > 0.02 else "–"
         failed = sum(code != 0 for code in codes.values())
-        text = f"{len(codes)}/{len(self.jobs)} cells · {len(running)} running · ETA {eta}"
+        ended = len(self._told | codes.keys())  # ready ones too, before their turn comes
+        text = f"{ended}/{len(self.jobs)} cells · {len(running)} running · ETA {eta}"
         return text + (f" · {failed} failed" if failed else "")
 
     def stop(self) -> None:
