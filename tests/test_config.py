@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from nacgraph.commands.options import parse
+from nacgraph.commands.plan import check_parts
 from nacgraph.config import PRESETS, ConfigError, RunConfig, dump_config
 from nacgraph.rundir import read_config
 
@@ -74,7 +75,7 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
         (["--devices=3", "--batch-size=8"], "batch_size: wanted a multiple of the 3 devices"),
         (["--curriculum=30:100,60:50"], "curriculum: wanted positive"),
         (["--min-length=50", "--max-length=20"], "max_length: wanted"),
-        (["--model=nacc"], "nac"),
+        (["--model=nacc"], "got 'nacc'; did you mean 'nac'?"),
         (["--width"], "width: wanted a value"),
         (["--config=none.yaml"], "none.yaml: not a readable YAML"),
         (["--learning-rate=nan"], "learning_rate"),
@@ -82,6 +83,14 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
 )
 def test_wanted_and_got(argv: list[str], match: str) -> None:
     assert any(match in text for text in problems(*argv))
+
+
+def test_what_is_wrong_is_said_once() -> None:
+    (text,) = problems("--model=nacc")
+    assert text.startswith("model: wanted one of perceiver_io")
+    with pytest.raises(ConfigError) as caught:
+        check_parts(RunConfig(task="listop", prior="rings"))
+    assert [text.partition(":")[0] for text in caught.value.problems] == ["task", "prior"]
 
 
 def test_a_file_starts_no_code(tmp_path: Path) -> None:

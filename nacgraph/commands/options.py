@@ -189,7 +189,7 @@ def parse(argv: Sequence[str]) -> Parsed:
     try:
         layers = model_defaults(model)
     except ValueError as error:
-        problems.append(f"model: {error}")
+        problems.append(str(error))
     layers.update(preset_fields(preset, asked.get("task", RunConfig.task)))
     if "task_set" in from_flags:  # beside those of the file or preset, not instead of them
         base = from_file if "task_set" in from_file else layers

@@ -127,7 +127,8 @@ def check_parts(config: RunConfig) -> None:
         try:
             check()
         except ValueError as error:
-            problems.append(str(error))
+            if str(error) not in problems:  # the model asks for the task too
+                problems.append(str(error))
     if config.device == "cuda":
         import torch
 
