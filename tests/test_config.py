@@ -78,6 +78,7 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
         (["--model=nacc"], "got 'nacc'; did you mean 'nac'?"),
         (["--width"], "width: wanted a value"),
         (["--config=none.yaml"], "none.yaml: not a readable YAML"),
+        (["--start=nothing"], "start: wanted a run folder with a config.yaml, got nothing"),
         (["--learning-rate=nan"], "learning_rate"),
     ],
 )

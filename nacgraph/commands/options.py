@@ -160,6 +160,9 @@ def parse(argv: Sequence[str]) -> Parsed:
     config_path = flags.pop("config", None)
     if config_path is None and "start" in flags:  # sizes as there, unless said otherwise
         config_path = str(Path(flags["start"]) / "config.yaml")
+        if not Path(config_path).is_file():
+            raise ConfigError([f"start: wanted a run folder with a config.yaml, got "
+                               f"{flags['start']}"])  # fmt: skip
     written = read_yaml(Path(config_path)) if config_path is not None else {}
     source = f"{config_path}: " if config_path else ""
     problems += [
