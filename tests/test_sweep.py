@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import images_on_disk as disk
 import pytest
 import yaml
 
@@ -22,7 +23,7 @@ from nacgraph.config import ConfigError
 from nacgraph.rundir import build_model, build_target, build_task
 from nacgraph.sweeping import read_recipe
 from nacgraph.sweeping.gathering import paired, pick, read_result
-from nacgraph.sweeping.jobs import cell_flags
+from nacgraph.sweeping.jobs import cell_flags, jobs_of
 from nacgraph.sweeping.tables import difference, mean_sd
 
 ROOT = Path(__file__).parents[1]
@@ -76,6 +77,19 @@ def test_every_recipe_makes_models_of_its_smoke_cells(path: Path, cache: str) ->
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipes_on_images_take_classes_of_any_name(path: Path, tmp_path: Path) -> None:
+    recipe = read_recipe(path)
+    if "images" not in recipe.data:
+        return
+    for k in range(12):
+        disk.picture(tmp_path / f"kind{k % 3}" / f"{k}.png", k)
+    for scale in ("small", "paper"):
+        for cell in recipe.cells(scale, 1, dict.fromkeys(recipe.data, str(tmp_path))):
+            task = build_task(parse([*cell_flags(cell), "--device=auto"]).config)
+            assert task.num_classes == 3
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_runs_at_smoke(path: Path, tmp_path: Path, cache: str) -> None:
     cells = read_recipe(path).cells("smoke")
     assert run(path, tmp_path, cache) == 0
@@ -108,6 +122,18 @@ def test_datasets_are_asked_for_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="data: wanted one of photos, got 'fotos'"):
         recipe.cells("smoke", data={"fotos": "x", "photos": "y"})
     assert {c.fields["data"] for c in recipe.cells("smoke", data={"photos": "/x"})} == {"/x"}
+    after = {"few": {"command": ["fewshot", "{run}", "--seed", "{seed}"], "result": "f.json",
+                     "flags": {"small": ["--dataset", "$photos"]}}}  # fmt: skip
+    recipe = read_recipe(write(tmp_path, after=after, data={"photos": "a folder of photographs"}))
+    with pytest.raises(ConfigError, match=r"scale small wants photos \(a folder of photographs\)"):
+        recipe.cells("small")
+    for scale, tail in (("smoke", ()), ("small", ("--dataset", "/x"))):
+        cells = recipe.cells(scale, data={"photos": "/x"})
+        jobs = jobs_of(cells, recipe.after, tmp_path, scale, data={"photos": "/x"})
+        assert [job.steps[1].argv[:-2] for job in jobs] == [
+            ("fewshot", str(job.folder), "--seed", str(cell.seed), *tail)
+            for job, cell in zip(jobs, cells, strict=True)
+        ]
     with pytest.raises(ConfigError, match="scale: wanted one of smoke, small, got 'smal'"):
         recipe.cells("smal")
     with pytest.raises(ConfigError, match="seeds: wanted at least 1, got 0"):
@@ -127,7 +153,7 @@ def test_datasets_are_asked_for_by_name(tmp_path: Path) -> None:
         ({"sections": "bandwith"}, "sections: unknown axis 'bandwith' (nearest: bandwidth)"),
         ({"scales": {"smoke": {"seed": 1}}}, "scales: smoke: unknown key 'seed' (nearest: seeds)"),
         ({"scales": {"smoke": {"points": {"ful": {}}}}}, "scales: smoke: unknown point 'ful'"),
-        ({"fields": {"data": "$x"}}, "data: wanted a line on $x, which a field uses, got none"),
+        ({"fields": {"data": "$x"}}, "data: wanted a line on $x, which is used, got none"),
         ({"after": {"a": {"command": ["prune"], "result": "x"}}}, "after: a: wanted a command"),
         ({"after": {"a": {"command": ["prune", "{run}"], "result": "x", "colums": {}}}},
          "after: a: unknown key 'colums' (nearest: columns)"),
@@ -223,7 +249,10 @@ def test_a_failed_cell_does_not_stop_the_rest(
     said = capsys.readouterr().out
     assert "failed     gone-s0 (exit 2): error: data: no file or folder" in said
     assert str(out / "logs" / "gone-s0.log") in said and "| there |" in said
-    assert "| gone |" not in said
+    assert "| gone |" not in said and "next       nacgraph analyze" in said
+
+    assert run(path, tmp_path / "none", cache, "--seeds", "1", "--only", "gone") == 1
+    assert "nacgraph analyze" not in capsys.readouterr().out  # there is nothing to look at
 
 
 def test_fields_and_cells_can_be_chosen(

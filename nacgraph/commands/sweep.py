@@ -82,7 +82,7 @@ def _run(arguments: argparse.Namespace, failed: list[str]) -> list[str]:
     out: Path = (arguments.out or Path("sweeps") / name).resolve()
     if arguments.jobs < 1:
         raise ValueError(f"jobs: wanted at least 1, got {arguments.jobs}")
-    jobs = jobs_of(cells, recipe.after, out, arguments.scale, flags)
+    jobs = jobs_of(cells, recipe.after, out, arguments.scale, flags, data_paths(arguments))
     ready = sum(not job.left() for job in jobs)
     print(f"sweep      {recipe.title}, scale {arguments.scale}: {len(jobs)} cells, {ready} ready\n"
           f"results    {out}", file=sys.stderr)  # fmt: skip
@@ -95,15 +95,15 @@ def _run(arguments: argparse.Namespace, failed: list[str]) -> list[str]:
         said = write_results(recipe, cells, out, arguments.scale, stem, command(arguments))
     failed += [name for name, code in codes.items() if code]
     said += _failures([job for job in jobs if job.name in failed], codes)
-    return [*said, f"results    {stem}.md, .csv, .tex, pictures",
-            f"next       nacgraph analyze {jobs[-1].folder} --html"]  # fmt: skip
+    said.append(f"results    {stem}.md, .csv, .tex, pictures")
+    done = [job for job in jobs if not job.left()]
+    return said + [f"next       nacgraph analyze {job.folder} --html" for job in done[-1:]]
 
 
 def chosen(recipe: Recipe, arguments: argparse.Namespace) -> list[Cell]:
     """The cells that the command line asks for, with the fields that it sets."""
-    data, sets = key_values(arguments.data, "data"), key_values(arguments.set, "set")
-    paths = {name: str(Path(str(path)).resolve()) for name, path in data.items()}
-    cells = recipe.cells(arguments.scale, arguments.seeds, paths)
+    sets = key_values(arguments.set, "set")
+    cells = recipe.cells(arguments.scale, arguments.seeds, data_paths(arguments))
     if arguments.only:
         example = cells[-1].name
         cells = [cell for cell in cells if any(
@@ -113,6 +113,12 @@ def chosen(recipe: Recipe, arguments: argparse.Namespace) -> list[Cell]:
             raise ValueError(f"only: wanted a part of a cell's name, such as {example}, "
                              f"got {arguments.only}")  # fmt: skip
     return [Cell(cell.points, cell.seed, {**cell.fields, **sets}) for cell in cells]
+
+
+def data_paths(arguments: argparse.Namespace) -> dict[str, str]:
+    """Name of a dataset → its whole path, from ``--data``."""
+    given = key_values(arguments.data, "data")
+    return {name: str(Path(str(path)).resolve()) for name, path in given.items()}
 
 
 def command(arguments: argparse.Namespace) -> str:

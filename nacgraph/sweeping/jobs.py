@@ -66,6 +66,7 @@ def jobs_of(
     out: Path,
     scale: str,
     flags: Sequence[str] = (),
+    data: Mapping[str, str] | None = None,
 ) -> list[Job]:
     """A job for every cell.
 
@@ -75,6 +76,7 @@ def jobs_of(
         out: The sweep's folder.
         scale: Which scale the cells are of, since commands may have flags for it.
         flags: Further flags of ``nacgraph train``, for every cell.
+        data: Name of a dataset → its path, for those that the commands use.
 
     Raises:
         ConfigError: If two cells have one name, or a run in ``out`` is of other fields.
@@ -94,8 +96,9 @@ def jobs_of(
         for each in after:
             if each.concerns(cell.points):
                 there = after_folder(out, each, cell)
-                words = [str(folder) if word == "{run}" else word for word in each.command]
-                words += each.flags.get(scale, ())
+                stands = {"{run}": str(folder), "{seed}": str(cell.seed)}
+                stands |= {f"${name}": path for name, path in (data or {}).items()}
+                words = [stands.get(word, word) for word in each.words(scale)]
                 steps.append(Step((*words, "--out", str(there)), there / each.result))
         log = out / "logs" / f"{cell.name}.log"
         found.append(Job(cell.name, folder, tuple(steps), log))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -26,7 +26,8 @@ class After:
 
     Attributes:
         name: Its name, also of the folder of its results.
-        command: Words of the command; ``{run}`` is the run folder. ``--out`` is added.
+        command: Words of the command; ``{run}`` is the run folder, ``{seed}`` the cell's seed,
+            ``$name`` the path of a dataset. ``--out`` is added.
         result: The file in that folder that it leaves behind at its end, JSON or CSV.
         columns: Column of the tables → path in the result, as ``series[shots=4].mean``; of several
             numbers that it leads to, as over random draws, their mean.
@@ -46,6 +47,10 @@ class After:
     def concerns(self, points: Points) -> bool:
         """Whether it is run for a cell of these points."""
         return all(points[axis] in names for axis, names in self.only.items())
+
+    def words(self, scale: str) -> tuple[str, ...]:
+        """The command at a scale."""
+        return (*self.command, *self.flags.get(scale, ()))
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,8 @@ class Recipe:
             data: Name of a dataset → its path.
 
         Raises:
-            ConfigError: If there is no such scale, or a dataset that is used has no path.
+            ConfigError: If there is no such scale, or a dataset that a field or a command uses has
+                no path.
         """
         if scale not in self.scales:
             choices = list(self.scales)
@@ -120,7 +126,7 @@ class Recipe:
             for name in given
             if name not in known
         ]
-        cells, missing = [], {}
+        cells, asked = [], list[str]()
         for seed, names in product(range(seeds), product(*self.axes.values())):
             points = dict(zip(self.axes, names, strict=True))
             if any(set(points.values()) >= set(group) for group in plan.get("skip", ())):
@@ -131,18 +137,24 @@ class Recipe:
                  *(plan.get("points", {}).get(name, {}) for name in names)]
             )  # fmt: skip
             for key, value in fields_.items():
-                if isinstance(value, str) and value.startswith("$"):
-                    if value[1:] not in given:
-                        missing[value[1:]] = key
-                    fields_[key] = given.get(value[1:])
+                for name in _named([value]):
+                    asked.append(name)
+                    fields_[key] = given.get(name)
             cells.append(Cell(points, seed, {**fields_, "seed": seed}))
+        asked += [name for each in self.after for name in _named(each.words(scale))]
         problems += [
             f"data: scale {scale} wants {name} ({self.data[name]}): --data {name}=PATH"
-            for name in missing
+            for name in dict.fromkeys(asked)
+            if name not in given
         ]
         if problems:
             raise ConfigError(problems)
         return cells
+
+
+def _named(values: Iterable[Any]) -> list[str]:
+    """Names of the datasets among fields' values or a command's words."""
+    return [v[1:] for v in values if isinstance(v, str) and v.startswith("$")]
 
 
 def _layered(layers: Sequence[Mapping[str, Any]]) -> Fields:
@@ -255,7 +267,9 @@ def _loose_ends(recipe: Recipe) -> list[str]:
     problems += [f"after: {each.name}: flags: unknown scale {nearest(scale, list(recipe.scales))}"
                  for each in recipe.after for scale in each.flags
                  if scale not in recipe.scales]  # fmt: skip
-    wanted = {v[1:] for f in used for v in f.values() if isinstance(v, str) and v.startswith("$")}
-    problems += [f"data: wanted a line on ${name}, which a field uses, got none"
+    wanted = {name for fields_ in used for name in _named(fields_.values())}
+    wanted |= {name for e in recipe.after for scale in recipe.scales for name in
+               _named(e.words(scale))}  # fmt: skip
+    problems += [f"data: wanted a line on ${name}, which is used, got none"
                  for name in sorted(wanted - set(recipe.data))]  # fmt: skip
     return problems
