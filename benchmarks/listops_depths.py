@@ -16,7 +16,7 @@ import numpy as np
 
 from nacgraph.tasks import ListOps
 from nacgraph.tasks.batching import Sequences
-from nacgraph.tasks.listops_trees import SYMBOLS
+from nacgraph.tasks.listops.trees import SYMBOLS
 
 DRAWS, TREES, DEPTHS = 400, 600, 7
 OPERATORS = {"[MIN": lambda v: v.min(0), "[MAX": lambda v: v.max(0), "[SM": lambda v: v.sum(0) % 10,

@@ -13,7 +13,7 @@ import argparse
 import numpy as np
 import torch
 
-from nacgraph.model import NAC
+from nacgraph.models.nac import NAC
 from nacgraph.tasks import ListOps
 
 RANGES = ((4, 6), (7, 12), (13, 30), (31, 60), (61, 120), (121, 250), (251, 500), (501, 1999))

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch
 
-from nacgraph.probing import probe
-from nacgraph.rundir import load_circuit
+from nacgraph.analysis.probing import probe
 from nacgraph.tasks import Batch
-from nacgraph.tasks.listops_trees import SYMBOLS
+from nacgraph.tasks.listops.trees import SYMBOLS
+from nacgraph.training.run import load_circuit
 
 DEEP = 4  # what lies deeper counts as this
 ROLES = ("digit", "operator", "bracket")

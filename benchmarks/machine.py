@@ -96,7 +96,7 @@ def _maxrss() -> int:
 
 
 def _cpu() -> str:
-    from nacgraph.machine import processor
+    from nacgraph.utils.machine import processor
 
     return processor()["model name"]
 

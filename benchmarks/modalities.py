@@ -21,7 +21,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from nacgraph.sweeping import gathering, tables
+from nacgraph.sweep import gather as gathering
+from nacgraph.sweep import tables
 
 HERE = Path(__file__).resolve().parent
 SEEDS = (0, 1, 2)

@@ -28,13 +28,13 @@ import torch
 from torch import Tensor
 
 import nacgraph.priors.matching
-import nacgraph.training
-from nacgraph.commands.options import parse
-from nacgraph.commands.trainer import make_trainer
-from nacgraph.config import RunConfig
-from nacgraph.progress import Progress
-from nacgraph.rundir import RunFolder, build_model, build_target, build_task
-from nacgraph.training import NACLightning
+import nacgraph.training.loop
+from nacgraph.cli.options import parse
+from nacgraph.training.config import RunConfig
+from nacgraph.training.loop import NACLightning
+from nacgraph.training.run import RunFolder, build_model, build_target, build_task
+from nacgraph.training.trainer import make_trainer
+from nacgraph.utils.progress import Progress
 
 # The model's arithmetic, and the optimizer beside it; everything else is overhead.
 ARITHMETIC = ("tokenizer", "circuit forward", "loss", "backward", "optimizer (AdamW)")
@@ -139,9 +139,9 @@ def wrap(module: Profiled, clock: Clock) -> None:
         clock.wrap(module.prior_loss, "forward", "prior loss")
     clock.wrap(nacgraph.priors.matching, "match", "matching")
     for name in ("mean_degree", "isolated"):
-        clock.wrap(nacgraph.training, name, "metrics of the step")
+        clock.wrap(nacgraph.training.loop, name, "metrics of the step")
     clock.wrap(module, "_note", "metrics of the step")
-    clock.wrap(nacgraph.training, "noise_generator", "rest of the step's Python")
+    clock.wrap(nacgraph.training.loop, "noise_generator", "rest of the step's Python")
     clock.wrap(module, "on_before_optimizer_step", "clipping, finite checks")
     clock.wrap(module, "on_train_batch_start", "rest of the step's Python")
     clock.wrap(module.folder, "log", "logging and progress")

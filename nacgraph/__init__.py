@@ -20,36 +20,36 @@ if (_checkout / "pyproject.toml").is_file():
     __path__.append(str(_checkout))
 
 if TYPE_CHECKING:
-    from nacgraph.attention import SKMDPA as SKMDPA
-    from nacgraph.blocks import Propagator as Propagator
-    from nacgraph.blocks import ReadIn as ReadIn
-    from nacgraph.blocks import ReadOut as ReadOut
-    from nacgraph.circuit import Circuit as Circuit
-    from nacgraph.design import CircuitDesign as CircuitDesign
-    from nacgraph.generators import UnconditionalGenerator as UnconditionalGenerator
-    from nacgraph.kernel import SignatureKernel as SignatureKernel
-    from nacgraph.model import NAC as NAC
-    from nacgraph.model import NACConfig as NACConfig
-    from nacgraph.modfc import ModFC as ModFC
-    from nacgraph.modfc import ModFFN as ModFFN
-    from nacgraph.transformer import Transformer as Transformer
-    from nacgraph.transformer import TransformerConfig as TransformerConfig
+    from nacgraph.graph.design import CircuitDesign as CircuitDesign
+    from nacgraph.graph.kernel import SignatureKernel as SignatureKernel
+    from nacgraph.models.nac import NAC as NAC
+    from nacgraph.models.nac import NACConfig as NACConfig
+    from nacgraph.models.transformer import Transformer as Transformer
+    from nacgraph.models.transformer import TransformerConfig as TransformerConfig
+    from nacgraph.nn.blocks import Propagator as Propagator
+    from nacgraph.nn.blocks import ReadIn as ReadIn
+    from nacgraph.nn.blocks import ReadOut as ReadOut
+    from nacgraph.nn.circuit import Circuit as Circuit
+    from nacgraph.nn.generators import UnconditionalGenerator as UnconditionalGenerator
+    from nacgraph.nn.modfc import ModFC as ModFC
+    from nacgraph.nn.modfc import ModFFN as ModFFN
+    from nacgraph.nn.skmdpa import SKMDPA as SKMDPA
 
 _HOME = {  # public name: the file that defines it
-    "CircuitDesign": "design",
-    "ModFC": "modfc",
-    "ModFFN": "modfc",
-    "SignatureKernel": "kernel",
-    "SKMDPA": "attention",
-    "ReadIn": "blocks",
-    "Propagator": "blocks",
-    "ReadOut": "blocks",
-    "Circuit": "circuit",
-    "UnconditionalGenerator": "generators",
-    "NACConfig": "model",
-    "NAC": "model",
-    "TransformerConfig": "transformer",
-    "Transformer": "transformer",
+    "CircuitDesign": "graph.design",
+    "ModFC": "nn.modfc",
+    "ModFFN": "nn.modfc",
+    "SignatureKernel": "graph.kernel",
+    "SKMDPA": "nn.skmdpa",
+    "ReadIn": "nn.blocks",
+    "Propagator": "nn.blocks",
+    "ReadOut": "nn.blocks",
+    "Circuit": "nn.circuit",
+    "UnconditionalGenerator": "nn.generators",
+    "NACConfig": "models.nac",
+    "NAC": "models.nac",
+    "TransformerConfig": "models.transformer",
+    "Transformer": "models.transformer",
 }
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-COMMANDS = {  # name: what it does; each is nacgraph/commands/NAME.py with main(argv) -> exit code
+COMMANDS = {  # name: what it does; each is nacgraph/cli/NAME.py with main(argv) -> exit code
     "train": "train a circuit on a task under a graph prior",
     "evaluate": "accuracy of a trained circuit",
     "data": "tasks and what they read; check files before training on them",
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(__version__)
         return 0
     if name not in COMMANDS:
-        from nacgraph.config import nearest
+        from nacgraph.training.config import nearest
 
         print(f"error: unknown command {nearest(name, list(COMMANDS))}\n{usage()}", file=sys.stderr)
         return 2
@@ -48,7 +48,7 @@ def run(name: str, argv: Sequence[str] | None = None) -> int:
     """Run the command ``name``; an interruption or a reader that left is no traceback."""
     try:
         arguments = sys.argv[1:] if argv is None else argv
-        code = int(import_module(f"nacgraph.commands.{name}").main(arguments))
+        code = int(import_module(f"nacgraph.cli.{name}").main(arguments))
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nacgraph.registry import Registry
+from nacgraph.utils.registry import Registry
 
 
 class GraphPrior(ABC):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import Tensor
 
-from nacgraph.links import DEFAULT_BANDWIDTH, link_probabilities
+from nacgraph.graph.links import DEFAULT_BANDWIDTH, link_probabilities
 from nacgraph.priors.matching import MatchedLoss, match, matched_loss
 from nacgraph.priors.threads import few_threads
 

@@ -3,7 +3,7 @@
 from nacgraph.tasks.base import TASKS, Batch, Task, get_task, parameters, register_task
 from nacgraph.tasks.findings import DataError, Findings
 from nacgraph.tasks.images import Images
-from nacgraph.tasks.listops import ListOps
+from nacgraph.tasks.listops.task import ListOps
 from nacgraph.tasks.nlvr2 import NLVR2
 from nacgraph.tasks.points import Points
 from nacgraph.tasks.splits import Data, Table

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from nacgraph.registry import Registry
+from nacgraph.utils.registry import Registry
 
 
 @dataclass(frozen=True)

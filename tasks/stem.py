@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nacgraph.recurrence import recur_both_ways, turn_both_ways
+from nacgraph.ops.recurrence import recur_both_ways, turn_both_ways
 from nacgraph.tasks.layers import linear
 
 _ROUND = 64  # symbols to multiples of which a window's input is rounded up

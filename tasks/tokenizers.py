@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nacgraph.registry import Registry
 from nacgraph.tasks.base import Batch
 from nacgraph.tasks.stem import WindowMLP
+from nacgraph.utils.registry import Registry
 
 # Classes that a saved model may name. Each keeps its constructor's arguments, as JSON values, in
 # ``settings``, so that the model can be built again.

@@ -23,12 +23,12 @@ torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, os.cp
 # Tensors computed by an independent implementation; they are not ours to ship. Wherever they are
 # not, the plain loops of reference.py still are.
 GOLDEN = Path(os.environ.get("NACGRAPH_GOLDEN", Path(__file__).parents[2] / "shared" / "golden"))
-collect_ignore = [] if GOLDEN.is_dir() else ["test_golden.py"]
+collect_ignore = [] if GOLDEN.is_dir() else ["nn/test_golden.py"]
 
 
 def pytest_report_header() -> str:
     """Whether the golden tensors are compared with."""
-    where = GOLDEN if GOLDEN.is_dir() else f"none in {GOLDEN}, test_golden.py is left out"
+    where = GOLDEN if GOLDEN.is_dir() else f"none in {GOLDEN}, tests/nn/test_golden.py is left out"
     return f"golden tensors: {where}"
 
 

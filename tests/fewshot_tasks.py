@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nacgraph.models.nac import NAC
 from nacgraph.tasks import (
     Batch,
     Data,
@@ -18,6 +19,8 @@ from nacgraph.tasks import (
     register_task,
     register_tokenizer,
 )
+from nacgraph.training.config import RunConfig
+from nacgraph.training.run import build_model
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen")
 WIDTH = 4
@@ -114,3 +117,10 @@ def flags(out: Path, *more: str, **changed: object) -> list[str]:
     """Flags of ``nacgraph train`` for a run of a second on this task."""
     values = {**SIZES, "task": "test_clusters", "out": out, **changed}
     return [f"--{name}={value}" for name, value in values.items()] + list(more)
+
+
+def small(**changed: Any) -> NAC:
+    fields = dict(task="test_clusters", modules=6, readouts=2, width=16, code_dim=8,
+                  signature_dim=8, heads=2, head_dim=4, read_heads=2, read_head_dim=8, rounds=2,
+                  prior="none")  # fmt: skip
+    return build_model(RunConfig(**{**fields, **changed}), Clusters(), None).eval()

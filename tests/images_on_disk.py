@@ -6,9 +6,14 @@ import gzip
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from nacgraph.training.checkpoint import save_checkpoint
+from nacgraph.training.config import RunConfig
+from nacgraph.training.run import RunFolder, build_model, build_task
 
 WNIDS = ("n02000001", "n01000002", "n03000003")  # not in order, as in the real wnids.txt
 
@@ -107,3 +112,22 @@ def cub(base: Path) -> Path:
     for name, lines in lists.items():
         (root / name).write_text("\n".join(lines) + "\n")
     return base
+
+
+SIZES = {
+    "modules": 6, "readouts": 2, "width": 8, "code_dim": 8, "signature_dim": 8, "heads": 2,
+    "head_dim": 4, "read_heads": 2, "read_head_dim": 4, "rounds": 2, "batch_size": 8,
+    "prior": "none", "train_size": 50, "val_size": 9, "test_size": 9,
+}  # fmt: skip
+
+
+def untrained(folder: Path, **changed: Any) -> Path:
+    """A run folder as training leaves it, with the weights of its start."""
+    config = RunConfig(**{**SIZES, "cache_dir": str(folder.parent / "cache"), **changed})
+    task = build_task(config)
+    model = build_model(config, task, None)
+    RunFolder(folder).create(config, task)
+    weights = {f"model/{name}": t for name, t in model.state_dict().items()}
+    (folder / "checkpoints").mkdir()
+    save_checkpoint(folder / "checkpoints", "best", weights, {"step": 0})
+    return folder

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from nacgraph.tasks.batching import Sequences
-from nacgraph.tasks.listops_trees import SYMBOLS, evaluate
+from nacgraph.tasks.listops.trees import SYMBOLS, evaluate
 
 OPERATORS = ("[MIN", "[MAX", "[MED", "[SM")
 Tree = int | tuple

@@ -2,8 +2,8 @@
 
 Every module makes its own keys and values of every token, (B, U, T, D); modulations are computed
 anew in every call; messages are dense attention under a U x U mask for each sample. It shares no
-code with the executor: it reads parameters out of a :class:`nacgraph.model.NAC` and computes with
-them what SPEC 2 to 4 say. The tests compare with it, the benchmarks time it.
+code with the executor: it reads parameters out of a :class:`nacgraph.models.nac.NAC` and computes
+with them what SPEC 2 to 4 say. The tests compare with it, the benchmarks time it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nacgraph.model import NAC
+from nacgraph.models.nac import NAC
 
 Tokens = tuple[Tensor, Tensor | None]
 

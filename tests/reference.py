@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nacgraph.blocks import ReadIn
-from nacgraph.graph import SampledGraph
+from nacgraph.graph.forms import SampledGraph
+from nacgraph.nn.blocks import ReadIn
 
 
 def naive_attention(query: Tensor, key: Tensor, value: Tensor, graph: SampledGraph) -> Tensor:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from nacgraph.checkpoint import newest_valid
+from nacgraph.training.checkpoint import newest_valid
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = {

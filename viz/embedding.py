@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nacgraph.triangles import lower_triangles, principal_components
+from nacgraph.analysis.populations.triangles import lower_triangles, principal_components
 from nacgraph.viz.style import (
     INK,
     community_colour,

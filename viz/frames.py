@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nacgraph.links import DEFAULT_BANDWIDTH
+from nacgraph.graph.links import DEFAULT_BANDWIDTH
 from nacgraph.viz.drawing import draw_circuit, linked_pairs
 from nacgraph.viz.layout import force_layout
 from nacgraph.viz.plots import heat_map
@@ -208,8 +208,8 @@ def _some(frames: Sequence[Frame]) -> None:
 
 
 def _bandwidth(run: Path) -> float:
-    from nacgraph.config import ConfigError
-    from nacgraph.rundir import read_config
+    from nacgraph.training.config import ConfigError
+    from nacgraph.training.run import read_config
 
     try:
         return read_config(run).bandwidth or DEFAULT_BANDWIDTH

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from benchmarks.cases.common import difference, forward_backward, graphs_of, mask_of, seeded
 from benchmarks.harness import Built, Case, median
-from nacgraph.backends import BACKENDS, Attention
-from nacgraph.graph import EdgeGraph, SampledGraph
+from nacgraph.graph.forms import EdgeGraph, SampledGraph
+from nacgraph.nn.attention import BACKENDS, Attention
 
 FUSED, SCATTER, DENSE, SDPA = "fused", "scatter", "dense", "dense, no mask gradient"
 DENSITIES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6)

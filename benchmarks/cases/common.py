@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nacgraph.graph import EdgeGraph, Rows, SampledGraph
-from nacgraph.model import NAC, NACConfig
-from nacgraph.optim import make_optimizer, noise_generator
+from nacgraph.graph.forms import EdgeGraph, Rows, SampledGraph
+from nacgraph.models.nac import NAC, NACConfig
+from nacgraph.training.optim import make_optimizer, noise_generator
 from tests.naive_model import PassThrough
 
 CLASSES = 200  # as Tiny-ImageNet

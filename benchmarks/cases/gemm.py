@@ -12,8 +12,8 @@ from torch.utils import flop_counter
 from benchmarks.cases.common import circuit, seeded, tokens_of, training_step
 from benchmarks.cases.step import QUICK, SIZES, WARM
 from benchmarks.harness import Built, Case
-from nacgraph.backends import choose
-from nacgraph.model import NAC
+from nacgraph.models.nac import NAC
+from nacgraph.nn.attention import choose
 
 OURS = "step"
 SQUARE = (2048, 3072, 4096)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmarks.cases.common import seeded
 from benchmarks.harness import Built, Case
-from nacgraph.links import DEFAULT_BANDWIDTH, link_probabilities
+from nacgraph.graph.links import DEFAULT_BANDWIDTH, link_probabilities
 from nacgraph.priors.base import get_prior
 from nacgraph.priors.matching import match, matched_loss
 from nacgraph.priors.reachable import prior_signatures

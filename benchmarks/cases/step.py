@@ -17,8 +17,8 @@ from benchmarks.cases.common import (
     training_step,
 )
 from benchmarks.harness import Built, Case
-from nacgraph.model import NAC
-from nacgraph.presets import model_fields
+from nacgraph.models.ladder import model_fields
+from nacgraph.models.nac import NAC
 from tests.naive_model import NaiveNAC, dense_links
 
 OURS, CONCRETE, NAIVE = "ours", "ours, concrete", "naive"

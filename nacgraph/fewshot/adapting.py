@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nacgraph.model import NAC
-from nacgraph.optim import clip_gradients, learning_rate, make_optimizer
+from nacgraph.models.nac import NAC
+from nacgraph.models.transformer import Model
 from nacgraph.tasks import Batch
-from nacgraph.transformer import Model
+from nacgraph.training.optim import clip_gradients, learning_rate, make_optimizer
 
 PARTS = ("codes", "signatures", "head", "all")
 CLIP = 1.0  # largest gradient norm

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from nacgraph.checkpoint import write_atomically
+from nacgraph.training.checkpoint import write_atomically
 from nacgraph.viz.report.blocks import blocks_html
 from nacgraph.viz.report.data import Picture, ReportData, check_data
 from nacgraph.viz.report.modules import module_table, readout_table
@@ -37,7 +37,7 @@ def write_report(path: Path, data: ReportData) -> None:
 
     Raises:
         ValueError: If the data do not fit together.
-        nacgraph.checkpoint.CheckpointError: If the file cannot be written.
+        nacgraph.training.checkpoint.CheckpointError: If the file cannot be written.
     """
     write_atomically(Path(path), render_report(data).encode("utf-8"))
 

@@ -39,7 +39,7 @@ def check_adjacency(adjacency: np.ndarray) -> Binary:
 
 
 def packed(links: Binary) -> NDArray[np.uint64]:
-    """Rows as bits, (n, words) uint64, for :mod:`nacgraph.compiled.networks`."""
+    """Rows as bits, (n, words) uint64, for :mod:`nacgraph.ops.numba.networks`."""
     n = len(links)
     padded = np.zeros((n, 64 * -(-n // 64)), np.uint8)
     padded[:, :n] = links
@@ -94,7 +94,7 @@ def local_clustering(adjacency: np.ndarray) -> NDArray[np.float64]:
 
 def _triangles(links: Binary) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Triangles through every node, and its pairs of neighbours."""
-    from nacgraph.compiled.networks import triangles
+    from nacgraph.ops.numba.networks import triangles
 
     degree = links.sum(1, dtype=np.int64)
     return triangles(links, packed(links)), degree * (degree - 1) // 2
@@ -178,7 +178,7 @@ def path_lengths(adjacency: np.ndarray) -> Paths:
     the largest all pairs count, so that no order of the nodes decides. E (Latora & Marchiori
     2001) is of the whole graph: pairs without a path add 0.
     """
-    from nacgraph.compiled.networks import distances
+    from nacgraph.ops.numba.networks import distances
 
     links = check_adjacency(adjacency)
     n = len(links)
@@ -204,7 +204,7 @@ def path_lengths(adjacency: np.ndarray) -> Paths:
 
 def core_numbers(adjacency: np.ndarray) -> NDArray[np.int64]:
     """Largest k for which every node is in the k-core, (n,) (Seidman 1983)."""
-    from nacgraph.compiled.networks import cores
+    from nacgraph.ops.numba.networks import cores
 
     return cores(check_adjacency(adjacency))
 

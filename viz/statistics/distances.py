@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nacgraph.links import link_probabilities
+from nacgraph.graph.links import link_probabilities
 from nacgraph.priors import PRIORS, GraphPrior, get_prior, match, matched_loss, reachable_floor
 from nacgraph.viz.statistics.values import Counter, Progress, Statistic, defined, spread, undefined
 

@@ -48,7 +48,7 @@ def degree_preserving_null(adjacency: np.ndarray, seed: int, swaps: float = SWAP
 
     Source: Taylor (1981): the swaps reach every such graph; Fosdick et al., SIAM Review 60 (2018).
     """
-    from nacgraph.compiled.networks import swap
+    from nacgraph.ops.numba.networks import swap
 
     links = check_adjacency(adjacency)
     n = len(links)
@@ -83,7 +83,7 @@ def lattice_null(adjacency: np.ndarray, seed: int) -> Binary:
 
     Source: Sporns & Zwi, Neuroinformatics 2 (2004).
     """
-    from nacgraph.compiled.networks import latticise
+    from nacgraph.ops.numba.networks import latticise
 
     links = check_adjacency(adjacency)
     place = np.random.default_rng(seed).permutation(len(links))

@@ -83,7 +83,7 @@ def weighted_path_lengths(weight: np.ndarray) -> WeightedPaths:
     :math:`\mathrm{mean}_{i \ne j} e^{-d_{ij}}` over all pairs: the mean probability that the best
     path is there. It stands for the efficiency, which a link of probability 1 makes infinite.
     """
-    from nacgraph.compiled.networks import shorten
+    from nacgraph.ops.numba.networks import shorten
 
     w = check_weight(weight)
     n = len(w)

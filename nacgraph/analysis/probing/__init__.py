@@ -1,0 +1,27 @@
+"""What every module of a trained circuit does, measured on real samples."""
+
+from __future__ import annotations
+
+from nacgraph.analysis.probing.measure import probe
+from nacgraph.analysis.probing.reading import read_weights, readings
+from nacgraph.analysis.probing.removal import Lesions, affordable, lesions
+from nacgraph.analysis.probing.results import Probe, contributions
+from nacgraph.analysis.probing.sensitivity import (
+    contribution,
+    measured_contributions,
+    sensitivities,
+)
+
+__all__ = [
+    "Lesions",
+    "Probe",
+    "affordable",
+    "contribution",
+    "contributions",
+    "lesions",
+    "measured_contributions",
+    "probe",
+    "read_weights",
+    "readings",
+    "sensitivities",
+]

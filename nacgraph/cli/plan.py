@@ -1,0 +1,138 @@
+"""What a training command is about to do: which folder, which configuration, which checkpoint."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nacgraph.cli.options import Parsed
+from nacgraph.training.checkpoint import Checkpoint, CheckpointError, newest_valid
+from nacgraph.training.config import FREE_ON_RESUME, ConfigError, RunConfig
+from nacgraph.training.run import read_config
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run, where, and from which checkpoint."""
+
+    config: RunConfig
+    folder: Path
+    checkpoint: Checkpoint | None
+    notes: list[str]
+
+
+def process_rank(config: RunConfig) -> int:
+    """Rank of this process as torchrun, SLURM or Lightning's own launcher tell it."""
+    for name in ("RANK", "SLURM_PROCID"):
+        if name in os.environ:
+            return int(os.environ[name])
+    node = int(os.environ.get("NODE_RANK", "0"))
+    return node * config.devices + int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def as_launched(config: RunConfig) -> RunConfig:
+    """Under torchrun, the devices and nodes that it started, so that they need no saying twice."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return config
+    each = int(os.environ["LOCAL_WORLD_SIZE"])
+    return replace(config, devices=each, nodes=int(os.environ["WORLD_SIZE"]) // each)
+
+
+def default_folder(config: RunConfig) -> Path:
+    """``runs/TASK-PRIOR-MODEL-PRESET-sSEED``."""
+    name = f"{config.task}-{config.prior}-{config.model}-{config.preset}-s{config.seed}"
+    return Path("runs") / name
+
+
+def numbered(folder: Path) -> list[Path]:
+    """``folder``, ``folder-2``, ``folder-3``, … as far as they exist, and the first free one."""
+    found = [folder]
+    while found[-1].exists():
+        found.append(folder.with_name(f"{folder.name}-{len(found) + 1}"))
+    return found
+
+
+def make_plan(parsed: Parsed, first: bool = True) -> Plan:
+    """Find the run folder and, when resuming, its configuration and newest valid checkpoint.
+
+    Raises:
+        ConfigError: If the folder is in use, is no run, or was made by another configuration.
+        CheckpointError: If all checkpoints of the run are damaged.
+    """
+    config, notes = parsed.config, list(parsed.notes)
+    existing = numbered(Path(config.out) if config.out else default_folder(config))
+    if config.resume == "none":
+        folder = existing[0] if config.out else existing[-1]
+        if first and config.out and folder.exists() and _content(folder):
+            raise ConfigError(
+                [f"out: wanted a new or empty folder, got {folder}, which holds "
+                 f"{', '.join(_content(folder)[:3])} …; to continue it add --resume auto"]
+            )  # fmt: skip
+        return Plan(config, folder, None, notes)
+    if config.resume == "auto":
+        folder = existing[0] if config.out else existing[max(0, len(existing) - 2)]
+        if not (folder / "config.yaml").is_file():
+            if first and folder.exists() and _content(folder):
+                raise ConfigError([f"out: wanted a run folder or a new one, got {folder}"])
+            return Plan(config, folder, None, [*notes, "nothing to resume: a new run"])
+    else:
+        folder = Path(config.resume)
+    stored = read_config(folder)
+    changed = [
+        f"{name}: wanted {getattr(stored, name)!r} as in {folder}, got {getattr(config, name)!r}"
+        for name in parsed.asked
+        if name not in FREE_ON_RESUME and getattr(config, name) != getattr(stored, name)
+    ]
+    if stored.plugin and not config.plugin:
+        changed.append(f"plugin: wanted --plugin {' '.join(stored.plugin)}, as the run, got none")
+    if changed:
+        raise ConfigError(changed)
+    checkpoint, skipped = newest_valid(folder / "checkpoints")
+    notes += [f"skipped {text}" for text in skipped]
+    if checkpoint is None and skipped:
+        raise CheckpointError(f"{folder}: every checkpoint is damaged: " + "; ".join(skipped))
+    if checkpoint is None and (folder / "summary.json").is_file():
+        raise ConfigError([
+            f"resume: wanted an unfinished run, got {folder}, which holds weights but no step to "
+            f"go on from; begin a new run with them: nacgraph train --start {folder}"
+        ])  # fmt: skip
+    # What may differ is taken from this command line as far as it was asked for.
+    free = {k: getattr(config, k) for k in FREE_ON_RESUME if k in parsed.asked}
+    free |= {"plugin": config.plugin, "resume": config.resume}
+    return Plan(replace(stored, **free), folder, checkpoint, notes)
+
+
+def _content(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else [folder.name]
+
+
+def check_parts(config: RunConfig) -> None:
+    """Everything that names a part must name one that there is; all problems at once.
+
+    Raises:
+        ConfigError: Listing them.
+    """
+    from nacgraph.priors import get_prior
+    from nacgraph.tasks import get_task
+
+    problems = []
+    checks: list[Any] = [
+        lambda: get_task(config.task),
+        lambda: get_prior(config.prior, **config.prior_set),
+        config.nac_config if config.has_circuit() else config.transformer_config,
+    ]
+    for check in checks:
+        try:
+            check()
+        except ValueError as error:
+            if str(error) not in problems:  # the model asks for the task too
+                problems.append(str(error))
+    if config.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            problems.append("device: wanted a CUDA device, got none; use --device cpu")
+    if problems:
+        raise ConfigError(problems)

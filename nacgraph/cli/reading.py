@@ -1,0 +1,99 @@
+"""What commands that read a run have in common: their arguments, and what is done with them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from nacgraph.training.run import load_circuit, load_run
+from nacgraph.utils.registry import load_plugin
+
+if TYPE_CHECKING:
+    from nacgraph.models.nac import NAC
+    from nacgraph.models.transformer import Model
+    from nacgraph.tasks import Task
+    from nacgraph.training.checkpoint import Checkpoint
+    from nacgraph.training.config import RunConfig
+
+SHARED: dict[str, dict[str, Any]] = {
+    "data": {"help": "as of nacgraph evaluate"},
+    "cache_dir": {"help": "where generated data is kept"},
+    "device": {"choices": ("auto", "cpu", "cuda"), "default": "auto"},
+    "threads": {"type": int, "default": 0, "help": "0 leaves PyTorch's choice"},
+    "plugin": {"action": "append", "default": [], "help": "a Python file that is run"},
+}
+"""Arguments of several commands, and how argparse adds each."""
+
+
+def add_shared(parser: argparse.ArgumentParser, *names: str, **helps: str) -> None:
+    """Add those of :data:`SHARED` that a command has, some with a help text of its own."""
+    for name in names:
+        told = {"help": helps[name]} if name in helps else {}
+        parser.add_argument("--" + name.replace("_", "-"), **{**SHARED[name], **told})
+
+
+def prepare(arguments: argparse.Namespace) -> None:
+    """Run the plugins, and set PyTorch's threads where the command has ``--threads``."""
+    for path in arguments.plugin:
+        load_plugin(path)
+    if getattr(arguments, "threads", 0):
+        import torch
+
+        torch.set_num_threads(arguments.threads)
+
+
+def at_least(arguments: argparse.Namespace, **least: int) -> None:
+    """Raise ValueError unless each of these arguments is at least so much: ``seed=0``."""
+    for name, low in least.items():
+        if (value := getattr(arguments, name)) < low:
+            raise ValueError(f"{name}: wanted at least {low}, got {value}")
+
+
+def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
+    """``["a=1", "b=[x, y]"]`` → {"a": 1, "b": ["x", "y"]}; values are YAML.
+
+    Raises:
+        ValueError: If one is no pair or no value; it names ``flag``.
+    """
+    found = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not key.strip() or not equals:
+            raise ValueError(f"{flag}: wanted KEY=VALUE, got {pair!r}")
+        try:
+            found[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError(f"{flag}: {key}: wanted a plain value, got {value!r}") from None
+    return found
+
+
+def task_arguments(arguments: argparse.Namespace, *others: str) -> dict[str, Any]:
+    """What the command line says of the task: of its data, and of these other parameters."""
+    given = {name: getattr(arguments, name, None) for name in ("data", "cache_dir", *others)}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def read_run(folder: Path, **changed: Any) -> tuple[Model, Task, RunConfig, Checkpoint, list[str]]:
+    """As :func:`nacgraph.training.run.load_run`; its remarks are also printed on stderr."""
+    run = load_run(folder, **changed)
+    _tell(run[-1])
+    return run
+
+
+def read_circuit(
+    folder: Path, **changed: Any
+) -> tuple[NAC, Task, RunConfig, Checkpoint, list[str]]:
+    """As :func:`read_run`, for what looks at a circuit: a run without one is a ValueError."""
+    run = load_circuit(folder, **changed)
+    _tell(run[-1])
+    return run
+
+
+def _tell(notes: list[str]) -> None:
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)

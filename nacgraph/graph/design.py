@@ -1,0 +1,141 @@
+"""The circuit design: what every module is before any input has been seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from nacgraph.graph.links import link_probabilities
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+@dataclass(frozen=True)
+class CircuitDesign:
+    """Descriptors of the U processors and the O read-outs of a circuit.
+
+    A signature says whom a module talks to, a code what it computes, a state where it starts.
+    Every tensor is (modules, width) when all samples share the design, or
+    (B, modules, width) when it is conditional.
+
+    Attributes:
+        processor_signatures: (U, S) or (B, U, S).
+        processor_codes: (U, K) or (B, U, K).
+        processor_states: (U, D) or (B, U, D), θ⁰.
+        readout_signatures: (O, S) or (B, O, S).
+        readout_codes: (O, K) or (B, O, K).
+        readout_states: (O, D) or (B, O, D), θ⁰.
+
+    Raises:
+        ValueError: If the descriptors do not fit one another.
+    """
+
+    processor_signatures: Tensor
+    processor_codes: Tensor
+    processor_states: Tensor
+    readout_signatures: Tensor
+    readout_codes: Tensor
+    readout_states: Tensor
+
+    def __post_init__(self) -> None:
+        leading = {"processor": self.processor_codes.shape[:-1],
+                   "readout": self.readout_codes.shape[:-1]}
+        for field in fields(self):
+            role, kind = field.name.split("_")
+            shape = getattr(self, field.name).shape
+            if shape[:-1] != leading[role]:
+                raise ValueError(
+                    f"{field.name}: wanted leading axes {tuple(leading[role])} "
+                    f"as {role}_codes has, got shape {tuple(shape)}"
+                )
+            other = getattr(self, f"processor_{kind}").shape[-1]
+            if shape[-1] != other:
+                raise ValueError(
+                    f"{field.name}: wanted width {other} as processor_{kind}, got {shape[-1]}"
+                )
+        if self.processor_codes.dim() not in (2, 3):
+            raise ValueError(
+                "processor_codes: wanted (U, K) or (B, U, K), "
+                f"got {tuple(self.processor_codes.shape)}"
+            )
+
+    @property
+    def conditional(self) -> bool:
+        """Whether every sample has a design of its own."""
+        return self.processor_codes.dim() == 3
+
+    @property
+    def num_processors(self) -> int:
+        return self.processor_codes.shape[-2]
+
+    @property
+    def num_readouts(self) -> int:
+        return self.readout_codes.shape[-2]
+
+    def select(self, processors: Tensor) -> CircuitDesign:
+        """The design of these processors only, in this order; read-outs all stay."""
+        return replace(
+            self,
+            processor_signatures=self.processor_signatures[..., processors, :],
+            processor_codes=self.processor_codes[..., processors, :],
+            processor_states=self.processor_states[..., processors, :],
+        )
+
+    def to_data(self, bandwidth: float, min_probability: float = 0.5) -> Data:
+        """The design as a PyG graph: processors first, then read-outs.
+
+        Edges run from sender to receiver wherever P > ``min_probability``; their
+        ``edge_attr`` (E, 1) is P. Node tensors: ``x`` (states), ``signature``, ``code``,
+        ``role`` (0 processor, 1 read-out), ``degree`` (expected, itself left out).
+
+        Raises:
+            ValueError: If the design is conditional; take one sample with :meth:`sample`.
+        """
+        if self.conditional:
+            raise ValueError("design: wanted one shared by all samples, got a conditional one; "
+                             "take one sample with design.sample(i)")
+        among, out = self.links(bandwidth)
+        among = among.masked_fill(torch.eye(len(among), dtype=torch.bool, device=among.device), 0)
+        everything = torch.cat([among, out]).detach()
+        receiver, sender = (everything > min_probability).nonzero(as_tuple=True)
+        return Data(
+            x=torch.cat([self.processor_states, self.readout_states]).detach(),
+            signature=torch.cat([self.processor_signatures, self.readout_signatures]).detach(),
+            code=torch.cat([self.processor_codes, self.readout_codes]).detach(),
+            role=torch.tensor([0] * self.num_processors + [1] * self.num_readouts),
+            degree=everything.sum(-1),
+            edge_index=torch.stack([sender, receiver]),
+            edge_attr=everything[receiver, sender].unsqueeze(-1),
+        )
+
+    def to_networkx(self, bandwidth: float, min_probability: float = 0.5) -> nx.DiGraph:
+        """The design as a networkx graph with ``role``, ``degree`` and edge ``probability``."""
+        import networkx as nx
+
+        data = self.to_data(bandwidth, min_probability)
+        graph = nx.DiGraph()
+        for node, (role, degree) in enumerate(zip(data.role.tolist(), data.degree.tolist(),
+                                                  strict=True)):
+            graph.add_node(node, role="readout" if role else "processor", degree=degree)
+        pairs = data.edge_index.t().tolist()
+        for (sender, receiver), p in zip(pairs, data.edge_attr[:, 0].tolist(), strict=True):
+            graph.add_edge(sender, receiver, probability=p)
+        return graph
+
+    def sample(self, index: int) -> CircuitDesign:
+        """The design of one sample of a conditional design."""
+        if not self.conditional:
+            return self
+        return CircuitDesign(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def links(self, bandwidth: float) -> tuple[Tensor, Tensor]:
+        """Link probabilities among processors (…, U, U) and to read-outs (…, O, U)."""
+        return (
+            link_probabilities(self.processor_signatures, self.processor_signatures, bandwidth),
+            link_probabilities(self.readout_signatures, self.processor_signatures, bandwidth),
+        )

@@ -1,0 +1,67 @@
+"""Executions of SKMDPA, one name each, all equal to the reference ``scatter``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from nacgraph.graph.forms import FullGraph, Graph, SampledGraph
+from nacgraph.nn.skmdpa import SKMDPA
+from nacgraph.ops.attention_dense import dense_attention
+from nacgraph.ops.attention_fused import fused_attention
+
+BACKENDS = ("auto", "fused", "scatter", "dense")
+
+# Measured on a CPU (benchmarks/README.md): compiled rows beat dense attention below this share of
+# links, and from MANY_PAIRS on, where dense attention also takes much memory, about at any share;
+# with fewer pairs than FUSED_FROM_PAIRS compiling costs more than it gains.
+FUSED_BELOW_DENSITY = 0.6
+FUSED_FROM_PAIRS, MANY_PAIRS = 64 * 64, 256 * 256
+# Without gradients dense attention keeps nothing, and takes a mask in one call: from 128 to 1,024
+# modules it takes 0.4 to 0.7 of the time of compiled rows at full density, 0.7 to 1.3 at a half.
+FUSED_BELOW_WITHOUT_GRADIENTS = 0.5
+# Gathering E messages pays where few links exist. Not measured on any accelerator.
+SCATTER_BELOW_DENSITY = 0.03
+
+
+class Attention(nn.Module):
+    """SKMDPA by the backend asked for; ``auto`` chooses by device, and size and
+    density of the graph.
+
+    Args:
+        backend: One of :data:`BACKENDS`.
+
+    Raises:
+        ValueError: On an unknown backend.
+    """
+
+    def __init__(self, backend: str = "auto") -> None:
+        super().__init__()
+        if backend not in BACKENDS:
+            raise ValueError(f"backend: wanted one of {', '.join(BACKENDS)}, got {backend!r}")
+        self.backend = backend
+        self.scatter = SKMDPA()
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, graph: Graph) -> Tensor:
+        backend = self.backend
+        if backend == "auto":
+            backend = choose(graph, query.device.type)
+        if backend == "scatter":
+            return self.scatter(query, key, value, graph)
+        if backend == "fused":
+            return fused_attention(query, key, value, graph)
+        return dense_attention(query, key, value, graph)
+
+
+def choose(graph: Graph, device: str = "cpu") -> str:
+    """The fastest backend for a graph of this size and density: a measured rule on the CPU only."""
+    if isinstance(graph, FullGraph) or graph.complete:
+        return "dense"
+    if device != "cpu":
+        return "scatter" if graph.density < SCATTER_BELOW_DENSITY else "dense"
+    pairs = graph.num_receivers * graph.num_senders
+    if pairs < FUSED_FROM_PAIRS:
+        return "dense"
+    if isinstance(graph, SampledGraph) and not torch.is_grad_enabled():
+        return "fused" if graph.density < FUSED_BELOW_WITHOUT_GRADIENTS else "dense"
+    return "fused" if pairs >= MANY_PAIRS or graph.density < FUSED_BELOW_DENSITY else "dense"

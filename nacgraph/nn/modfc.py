@@ -1,0 +1,137 @@
+"""ModFC, the modulated linear layer: one shared weight, one function per module."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nacgraph.nn.init import fan_in_normal_
+from nacgraph.ops.pointwise import gated_geglu, gated_norm
+
+
+class ModFC(nn.Module):
+    r"""A linear layer whose input features are gated by a module's code.
+
+    .. math:: y_u = W (x_u \odot (1 + \alpha\,\mathrm{LayerNorm}(W_c c_u))) + b
+
+    ``W``, ``b``, ``W_c`` and ``alpha`` are shared; only the code tells modules apart.
+    With ``alpha = 0`` this is ``nn.Linear``.
+
+    Args:
+        in_features: Width I of the state, at least 2 (LayerNorm of one number is zero).
+        out_features: Width O of the result.
+        code_dim: Width K of the code.
+        generator: Source of the initial weights.
+        bias: Whether b exists.
+        gain: Scale of the initial W, relative to one that keeps the input's scale.
+
+    Shapes:
+        x (*, I) · code (*, K), leading axes broadcast to those of x · output (*, O)
+
+    Raises:
+        ValueError: If ``in_features < 2``, or if a last axis has the wrong width.
+
+    Source: Neural Attentive Circuits (NeurIPS 2022), eq. 1.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        code_dim: int,
+        generator: torch.Generator,
+        bias: bool = True,
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if in_features < 2:
+            raise ValueError(f"in_features: wanted at least 2, got {in_features}")
+        self.weight = nn.Parameter(torch.empty(out_features, in_features))
+        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+        self.code_weight = nn.Parameter(torch.empty(in_features, code_dim))
+        self.alpha = nn.Parameter(torch.tensor(0.1))
+        fan_in_normal_(self.weight, generator, gain)
+        fan_in_normal_(self.code_weight, generator)
+
+    def modulation(self, code: Tensor) -> Tensor:
+        """The gate 1 + α·LN(W_c c) of each module: code (*, K) → (*, I)."""
+        (gate,) = modulations(code, self)
+        return gate
+
+    def gate(self, scale: Tensor) -> Tensor:
+        """1 + α·LN(W_c c) from W_c c."""
+        width = self.code_weight.shape[0]
+        # It is a LayerNorm whose weight is α everywhere and whose bias is 1: one pass.
+        weight, bias = self.alpha.expand(width), self.alpha.new_ones(width)
+        return F.layer_norm(scale, (width,), weight, bias)
+
+    def project(self, gated: Tensor) -> Tensor:
+        """W x + b of states that are gated already: (*, I) → (*, O)."""
+        return F.linear(gated, self.weight, self.bias)
+
+    def forward(self, x: Tensor, code: Tensor) -> Tensor:
+        if x.shape[-1] != self.weight.shape[1]:
+            raise ValueError(
+                f"x: wanted a last axis of {self.weight.shape[1]}, got {tuple(x.shape)}"
+            )
+        return self.project(x * self.modulation(code))
+
+
+def modulations(code: Tensor, *layers: ModFC) -> tuple[Tensor, ...]:
+    """The gates of several layers under the same codes, of one matrix product.
+
+    They depend on codes only, so one step needs them once, however many samples and rounds there
+    are; whoever runs a layer several times makes them first and hands them on.
+
+    Raises:
+        ValueError: If the codes have another width than the layers want.
+    """
+    weights: list[Tensor] = [layer.code_weight for layer in layers]
+    if code.shape[-1] != weights[0].shape[1]:
+        raise ValueError(
+            f"code: wanted a last axis of {weights[0].shape[1]}, got {tuple(code.shape)}"
+        )
+    scales = F.linear(code, torch.cat(weights)).split([len(weight) for weight in weights], -1)
+    return tuple(layer.gate(scale) for layer, scale in zip(layers, scales, strict=True))
+
+
+class ModFFN(nn.Module):
+    r"""Pre-norm residual feed-forward block of two ModFCs that share a code.
+
+    .. math::
+        y = x + \mathrm{ModFC}_2(\mathrm{GEGLU}(\mathrm{ModFC}_1(\mathrm{LN}(x), c)), c),
+        \qquad \mathrm{GEGLU}([a, b]) = a \odot \mathrm{GELU}(b)
+
+    Args:
+        dim: Width D of the state.
+        code_dim: Width K of the code.
+        generator: Source of the initial weights.
+        factor: The first ModFC is factor·D wide, of which GEGLU leaves half.
+
+    Shapes:
+        x (*, D) · code (*, K), leading axes broadcast to those of x · output (*, D)
+    """
+
+    def __init__(
+        self, dim: int, code_dim: int, generator: torch.Generator, factor: int = 4
+    ) -> None:
+        super().__init__()
+        hidden = factor * dim
+        if factor < 1 or hidden % 2:
+            raise ValueError(f"factor: wanted factor·dim even and positive, got {factor}·{dim}")
+        self.norm = nn.LayerNorm(dim)
+        self.expand = ModFC(dim, hidden, code_dim, generator)
+        self.contract = ModFC(hidden // 2, dim, code_dim, generator)
+
+    @property
+    def layers(self) -> tuple[ModFC, ModFC]:
+        """Its ModFCs, in the order of their gates."""
+        return self.expand, self.contract
+
+    def forward(
+        self, x: Tensor, code: Tensor, gates: tuple[Tensor, ...] | None = None
+    ) -> Tensor:
+        outer, inner = modulations(code, *self.layers) if gates is None else gates
+        (gated,) = gated_norm(x, self.norm, [outer])
+        return x + self.contract.project(gated_geglu(self.expand.project(gated), inner))

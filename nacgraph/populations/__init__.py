@@ -1,8 +1,0 @@
-"""Circuits that differ by sample: which there are, and what they go with."""
-
-from __future__ import annotations
-
-from nacgraph.populations.gathering import Population, gather, tag_words
-from nacgraph.populations.separation import components, separation, variation
-
-__all__ = ["Population", "components", "gather", "separation", "tag_words", "variation"]

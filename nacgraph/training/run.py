@@ -1,0 +1,299 @@
+"""The run folder: configuration, metrics, checkpoints, the circuit and the summary.
+
+::
+
+    config.yaml    complete, usable with --config     metrics.csv   one row a logged step
+    checkpoints/   the last two and the best          tensorboard/  the same curves
+    circuit.npz    signatures, codes, P               summary.json  the result
+    frames/        signatures at every validation, to see the circuit form
+    data.json      names of the classes, sizes that other data is brought to
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nacgraph.training.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    best_or_newest,
+    step_name,
+    write_atomically,
+)
+from nacgraph.training.config import ConfigError, RunConfig, dump_config, nearest, read_yaml
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from nacgraph.models.nac import NAC
+    from nacgraph.models.transformer import Model
+    from nacgraph.tasks import Task
+
+COLUMNS = (
+    "step", "seconds", "loss", "task_loss", "prior_loss", "learning_rate", "gradient_norm",
+    "mean_degree", "isolated", "length", "samples_per_second", "val_accuracy", "val_loss",
+)  # fmt: skip
+
+
+def read_config(folder: Path) -> RunConfig:
+    """The configuration of a run folder. No plugin that it names is run.
+
+    Raises:
+        ConfigError: If this is no run folder, or its configuration is not one of ours.
+    """
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise ConfigError([f"{folder}: wanted a run folder with a config.yaml, got none there"])
+    values = read_yaml(path)
+    names = [f.name for f in fields(RunConfig)]
+    if unknown := [key for key in values if key not in names]:
+        raise ConfigError([f"{path}: unknown key {nearest(key, names)}" for key in unknown])
+    try:
+        values["curriculum"] = tuple(tuple(stage) for stage in values.get("curriculum", ()))
+        values["plugin"] = tuple(values.get("plugin", ()))
+        config = RunConfig(**values)
+        problems = config.problems()
+    except TypeError as error:
+        problems = [str(error)]
+    if problems:
+        raise ConfigError([f"{path}: {text}" for text in problems])
+    return config
+
+
+def build_task(config: RunConfig, **changed: Any) -> Task:
+    """The task of a configuration; it gets those fields that its constructor has."""
+    from nacgraph.tasks import get_task, parameters
+
+    cls = get_task(config.task)
+    known = parameters(cls)
+    given = {f.name: getattr(config, f.name) for f in fields(config) if f.name in known}
+    if "condition" in given:
+        given["condition"] = config.conditioned_on()
+    check_task_set(config, [k for k in known if k not in given and k != "whole_is_test"])
+    changed = {k: v for k, v in changed.items() if k in known or k != "whole_is_test"}
+    if strange := [name for name in changed if name not in known]:
+        raise ValueError(f"{strange[0]}: task {config.task} takes none")
+    try:
+        return cls(**{**given, **config.task_set, **changed})
+    except TypeError as error:  # a value of the wrong kind, such as a word for a number
+        if not config.task_set:
+            raise
+        raise ValueError(f"task_set: {error}") from error
+
+
+def check_task_set(config: RunConfig, choices: list[str]) -> None:
+    """Raise ValueError for a parameter that the task does not have, or that is a flag itself."""
+    flags = {f.name for f in fields(config)}
+    for name in config.task_set:
+        if name in flags:
+            raise ValueError(f"task_set: {name} is a flag of its own, --{name}")
+        if name not in choices:
+            raise ValueError(
+                f"task_set: wanted one of {', '.join(choices) or 'none'} for task {config.task}, "
+                f"got {nearest(name, choices)}"
+            )
+
+
+def build_target(config: RunConfig) -> Tensor | None:
+    """The prior's link probabilities for this many modules, or None without a prior."""
+    from nacgraph.priors import get_prior
+
+    prior = get_prior(config.prior, **config.prior_set)
+    return None if prior.is_none else prior.edge_probabilities(config.modules)
+
+
+def build_model(config: RunConfig, task: Task, target: Tensor | None) -> Model:
+    """The untrained model of a configuration; equal seeds make equal weights."""
+    from nacgraph.models.transformer import Transformer
+
+    model: Model
+    if config.has_circuit():
+        model = build_nac(config, task, target)
+    else:
+        sizes = config.transformer_config()
+        tokenizer = task.tokenizer(sizes.width, seed=config.seed)
+        most = task.max_tokens(tokenizer)
+        model = Transformer(sizes, tokenizer, task.num_classes, most, config.seed)
+    model.classes = task.classes
+    return model
+
+
+def build_nac(config: RunConfig, task: Task, target: Tensor | None) -> NAC:
+    """The untrained circuit of a configuration, without names of classes."""
+    from nacgraph.models.nac import NAC
+
+    engine = config.nac_config()
+    tokenizer = task.tokenizer(engine.width, seed=config.seed)
+    conditioner = None
+    if engine.condition == "task":
+        conditioner = task.conditioner(engine.width, seed=config.seed)
+        if conditioner is None:
+            raise ValueError(f"condition: task {config.task} has no conditioning tokens, so wanted "
+                             "none or inputs, got task")
+    return NAC(engine, tokenizer, task.num_classes, target, config.seed, conditioner)
+
+
+def require_circuit(config: RunConfig, folder: Path) -> None:
+    """Raise ValueError if the model of this run has none."""
+    if not config.has_circuit():
+        raise ValueError(f"{folder}: a run of model {config.model} has no circuit")
+
+
+def load_circuit(
+    folder: Path, **task_arguments: Any
+) -> tuple[NAC, Task, RunConfig, Checkpoint, list[str]]:
+    """As :func:`load_run`; a ValueError, before anything is read, if the run has no circuit."""
+    require_circuit(read_config(folder), folder)
+    return load_run(folder, **task_arguments)  # type: ignore[return-value]
+
+
+def load_run(
+    folder: Path, **task_arguments: Any
+) -> tuple[Model, Task, RunConfig, Checkpoint, list[str]]:
+    """A trained model (its best weights), its task and configuration, from a run folder.
+
+    Nothing in the folder is run as code. ``task_arguments`` replace those of the run, as
+    ``data="basic_test.tsv"`` does. Other data is a test split as a whole, unless it has one of its
+    own; its classes must be among those of the run.
+
+    Returns:
+        model in evaluation mode, task, configuration, checkpoint, and remarks on damaged files.
+
+    Raises:
+        ConfigError: If this is no run folder.
+        CheckpointError: If it holds no valid checkpoint.
+        ValueError: If data and run do not fit.
+    """
+    config = read_config(folder)
+    if task_arguments.get("data") not in (None, config.data):
+        task_arguments["whole_is_test"] = True
+    checkpoint, skipped = best_or_newest(folder / "checkpoints")
+    if checkpoint is None:
+        raise CheckpointError(f"{folder}: no valid checkpoint; " + "; ".join(skipped))
+    try:
+        task = build_task(config, **task_arguments)
+    except ValueError as error:
+        hint = f"; the run used --plugin {' '.join(config.plugin)}" if config.plugin else ""
+        raise ValueError(f"{error}{hint}") from error
+    known = read_facts(folder)
+    task.conform(known["facts"])
+    if known["classes"] is not None:
+        task.adopt(known["classes"])
+    # The checkpoint holds the signatures, so the prior that they may have started from (it could
+    # be a plugin's) is not needed again.
+    model = build_model(replace(config, signature_start="random"), task, None)
+    load_weights(model, checkpoint)
+    return model.eval(), task, config, checkpoint, skipped
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """``data.json`` of a run: "classes", in the order of its logits, and "facts" of its task."""
+    path = folder / "data.json"
+    if not path.is_file():
+        return {"classes": None, "facts": {}}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        classes, facts = found["classes"], found["facts"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: not the data facts of a run ({error!r})") from error
+    names = [] if classes is None else classes
+    strings = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not strings or not isinstance(facts, dict):
+        raise CheckpointError(f"{path}: wanted names of classes and facts, got {str(found)[:60]}")
+    return {"classes": classes, "facts": facts}
+
+
+def load_weights(model: Model, checkpoint: Checkpoint) -> None:
+    """Put the checkpoint's weights into ``model``; both must have the same parameters."""
+    try:
+        model.load_state_dict(checkpoint.part("model"))
+    except RuntimeError as error:
+        raise CheckpointError(f"{checkpoint.path}: weights of another model ({error})") from error
+
+
+class RunFolder:
+    """Writes a run's files. Only the first process has one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self._board: Any = None
+
+    def create(self, config: RunConfig, task: Task) -> None:
+        """Make the folder, its configuration, and what is to be known of its data."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        classes = None if task.classes is None else list(task.classes)
+        text = json.dumps({"classes": classes, "facts": task.facts()}, ensure_ascii=False) + "\n"
+        write_atomically(self.path / "data.json", text.encode())
+        write_atomically(self.path / "config.yaml", dump_config(config).encode())
+
+    def open_metrics(self, step: int) -> None:
+        """Go on after ``step``: rows beyond it, and a row cut short by a crash, are dropped."""
+        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard.summary import Summary
+
+        path = self.path / "metrics.csv"
+        rows = []
+        if path.is_file():
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)][1:]
+        kept = [row for row in rows if row[0].isdigit() and int(row[0]) <= step]
+        text = io.StringIO()
+        csv.writer(text).writerows([COLUMNS, *kept])
+        write_atomically(path, text.getvalue().encode())
+        self._summary, self._point = Summary, Summary.Value
+        self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
+
+    def log(self, row: Mapping[str, float | None]) -> None:
+        """Append one row; what is None stays empty."""
+        values = [row.get(name) for name in COLUMNS]
+        with open(self.path / "metrics.csv", "a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(["" if v is None else _short(v) for v in values])
+        curves = zip(COLUMNS[2:], values[2:], strict=True)
+        # One event with all values: an event for each took most of the time of logging.
+        shown = [self._point(tag=n, simple_value=v) for n, v in curves if v is not None]
+        self._board.file_writer.add_summary(self._summary(value=shown), int(row["step"] or 0))
+
+    def save_circuit(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """``circuit.npz``: plain arrays, readable with ``allow_pickle=False``."""
+        write_atomically(self.path / "circuit.npz", _packed(arrays))
+
+    def save_frame(self, step: int, model: Model) -> None:
+        """``frames/step_NNNNNNNN.npz``: signatures after this step, if all samples share them."""
+        parameters = {n.removeprefix("generator."): p for n, p in model.named_parameters()}
+        names = ("processor_signatures", "readout_signatures")
+        if not all(name in parameters and parameters[name].requires_grad for name in names):
+            return
+        arrays = {name: parameters[name].detach().float().cpu().numpy() for name in names}
+        frames = self.path / "frames"
+        frames.mkdir(exist_ok=True)
+        write_atomically(frames / f"{step_name(step)}.npz", _packed(arrays))
+
+    def save_summary(self, summary: Mapping[str, Any]) -> None:
+        """``summary.json``; what is not known is null."""
+        text = json.dumps(summary, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+        write_atomically(self.path / "summary.json", text.encode())
+
+    def close(self) -> None:
+        """Flush and close the TensorBoard file."""
+        if self._board is not None:
+            self._board.close()
+
+
+def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
+    data = io.BytesIO()
+    np.savez_compressed(data, **dict(arrays))
+    return data.getvalue()
+
+
+def _short(value: float) -> str:
+    # Nine digits bring any single-precision number back exactly.
+    return str(value) if isinstance(value, int) else f"{value:.9g}"

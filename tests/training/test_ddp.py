@@ -1,0 +1,32 @@
+"""Two processes (gloo, CPU) give the curve of one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from small_run import arguments, metrics, start
+
+from nacgraph.cli.train import main
+
+
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    shared = {"steps": 8, "validate_every": 4, "prior": "ring_of_cliques"}
+    flags = arguments(tmp_path / "cache", **shared)  # type: ignore[arg-type]
+    assert main([*flags, "--out", str(tmp_path / "one")]) == 0
+    child = start("nacgraph.train", *flags, "--out=two", "--devices=2", cwd=tmp_path)
+    said = child.communicate(timeout=300)[0]
+    assert child.returncode == 0, said
+    assert said.count("training   nac on listops") == 1  # the second process is silent
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cache", "one", "two"]
+
+    one, two = metrics(tmp_path / "one"), metrics(tmp_path / "two")
+    assert len(one) == len(two) == 8
+    for a, b in zip(one, two, strict=True):
+        for name in ("loss", "task_loss", "prior_loss", "gradient_norm", "mean_degree"):
+            assert float(b[name]) == pytest.approx(float(a[name]), abs=1e-5, rel=1e-5), name
+        assert a["isolated"] == b["isolated"] and a["val_accuracy"] == b["val_accuracy"]
+    results = [json.loads((tmp_path / f / "summary.json").read_text()) for f in ("one", "two")]
+    assert results[0]["test_n"] == results[1]["test_n"] == 43  # an odd number, each sample once
+    assert results[0]["test_accuracy"] == results[1]["test_accuracy"]
