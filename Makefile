@@ -59,6 +59,7 @@ bench-quick: setup
 # mypy cannot map nacgraph.priors to priors/, so it reads an installed copy.
 lint: setup
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
 	@rm -rf build/lib build/bdist.* build/installed
 	$(PIP) install -q --no-deps --no-build-isolation --target build/installed .
 	cd build/installed && $(abspath $(PY)) -m mypy --config-file $(CURDIR)/pyproject.toml \

@@ -35,20 +35,38 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(arguments.threads)
-    record = {"machine": describe(arguments.threads, 0), "prior": arguments.prior,
-              "nulls": arguments.nulls, "html": True, "results": []}  # fmt: skip
+    record = {
+        "machine": describe(arguments.threads, 0),
+        "prior": arguments.prior,
+        "nulls": arguments.nulls,
+        "html": True,
+        "results": [],
+    }
     with tempfile.TemporaryDirectory() as scratch:
         for modules in arguments.modules:
             folder = (arguments.keep or Path(scratch)) / f"modules-{modules}"
             nacgraph(
-                "train", f"--out={folder}", f"--modules={modules}", "--steps=4",
-                f"--prior={arguments.prior}", "--signature-start=prior", "--train-size=2000",
-                "--val-size=256", "--test-size=32", "--validate-samples=32", "--batch-size=8",
+                "train",
+                f"--out={folder}",
+                f"--modules={modules}",
+                "--steps=4",
+                f"--prior={arguments.prior}",
+                "--signature-start=prior",
+                "--train-size=2000",
+                "--val-size=256",
+                "--test-size=32",
+                "--validate-samples=32",
+                "--batch-size=8",
                 f"--threads={arguments.threads}",
-            )  # fmt: skip
+            )
             began, before = time.perf_counter(), _cpu()
-            nacgraph("analyze", str(folder), "--html", f"--nulls={arguments.nulls}",
-                     f"--threads={arguments.threads}")  # fmt: skip
+            nacgraph(
+                "analyze",
+                str(folder),
+                "--html",
+                f"--nulls={arguments.nulls}",
+                f"--threads={arguments.threads}",
+            )
             row = {
                 "modules": modules,
                 "seconds": round(time.perf_counter() - began, 1),

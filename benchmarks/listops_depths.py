@@ -19,8 +19,12 @@ from nacgraph.tasks.batching import Sequences
 from nacgraph.tasks.listops.trees import SYMBOLS
 
 DRAWS, TREES, DEPTHS = 400, 600, 7
-OPERATORS = {"[MIN": lambda v: v.min(0), "[MAX": lambda v: v.max(0), "[SM": lambda v: v.sum(0) % 10,
-             "[MED": lambda v: np.median(v, axis=0).astype(np.int64)}  # fmt: skip
+OPERATORS = {
+    "[MIN": lambda v: v.min(0),
+    "[MAX": lambda v: v.max(0),
+    "[SM": lambda v: v.sum(0) % 10,
+    "[MED": lambda v: np.median(v, axis=0).astype(np.int64),
+}
 
 
 def tree_of(row: np.ndarray) -> tuple:
@@ -76,8 +80,9 @@ def main() -> None:
     parser.add_argument("--max-length", type=int, default=2000)
     parser.add_argument("--cache-dir")
     given = parser.parse_args()
-    task = ListOps(min_length=given.min_length, max_length=given.max_length,
-                   cache_dir=given.cache_dir)  # fmt: skip
+    task = ListOps(
+        min_length=given.min_length, max_length=given.max_length, cache_dir=given.cache_dir
+    )
     for line in ladder(task.split("val")):
         print(json.dumps(line), flush=True)
 

@@ -33,9 +33,14 @@ def main() -> None:
         print(f"\n{run}\n\n| symbols | all | {' | '.join(OPERATORS)} |\n|---|---|---|---|---|---|")
         for shortest, longest in (each for each in RANGES if each[1] <= arguments.longest):
             task = ListOps(
-                min_length=shortest - 1, max_length=longest + 1, train_size=1,
-                val_size=arguments.samples, test_size=1, data_seed=77, batch_size=16,
-            )  # fmt: skip
+                min_length=shortest - 1,
+                max_length=longest + 1,
+                train_size=1,
+                val_size=arguments.samples,
+                test_size=1,
+                data_seed=77,
+                batch_size=16,
+            )
             right = np.zeros(arguments.samples, bool)
             with torch.no_grad():
                 for batch in task.eval_batches("val"):

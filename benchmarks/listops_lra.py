@@ -62,8 +62,13 @@ def main() -> None:
             f"| {100 * s['test_accuracy']:.1f} % of {s['test_n']} | {low:.1f}–{high:.1f} "
             f"| {prior} | {s['mean_degree']:.1f} |"
         )
-    lines += ["", ", ".join(f"{k.removesuffix('_accuracy').replace('_', ' ')} "
-                            f"{100 * v:.1f} %" for k, v in baselines.items())]  # fmt: skip
+    lines += [
+        "",
+        ", ".join(
+            f"{k.removesuffix('_accuracy').replace('_', ' ')} {100 * v:.1f} %"
+            for k, v in baselines.items()
+        ),
+    ]
     (arguments.out / "table.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     lines_drawn = {f"{k.removesuffix('_accuracy')} (test)": v for k, v in baselines.items()}
     curves_figure(curves, lines_drawn).savefig(arguments.out / "curves.png")

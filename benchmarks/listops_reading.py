@@ -49,8 +49,12 @@ def main() -> None:
         for name, share, mine in zip(
             found.token_names, found.token_share, found.token_attention.T, strict=True
         ):
-            row = {"tokens": share, "attention": mine.mean(), "least": mine.min(),
-                   "most": mine.max()}  # fmt: skip
+            row = {
+                "tokens": share,
+                "attention": mine.mean(),
+                "least": mine.min(),
+                "most": mine.max(),
+            }
             print(f"{name:<12}", json.dumps({k: round(float(v), 4) for k, v in row.items()}))
 
 

@@ -13,8 +13,15 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("torch", "numba", "numpy", "scipy", "torch_geometric", "torch_scatter",
-            "perceiver-pytorch")  # fmt: skip
+PACKAGES = (
+    "torch",
+    "numba",
+    "numpy",
+    "scipy",
+    "torch_geometric",
+    "torch_scatter",
+    "perceiver-pytorch",
+)
 
 
 def describe(threads: int, seed: int) -> dict[str, Any]:

@@ -60,8 +60,11 @@ def run(folder: Path, words: list[str]) -> None:
     with open(log, "a", encoding="utf-8") as out:
         subprocess.run(
             [sys.executable, "-m", "nacgraph", *words, "--out", str(folder), *again],
-            stdout=out, stderr=out, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+            stdout=out,
+            stderr=out,
+            check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
 
 
 def then(runs: Path, name: str, seed: int) -> None:
@@ -74,9 +77,13 @@ def then(runs: Path, name: str, seed: int) -> None:
     print(f"nacgraph {shlex.join(words)}", flush=True)
     with open(runs / f"{out}.log", "a", encoding="utf-8") as log:
         subprocess.run(
-            [sys.executable, "-m", "nacgraph", *words], cwd=runs, stdout=log, stderr=log,
-            check=False, env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+            [sys.executable, "-m", "nacgraph", *words],
+            cwd=runs,
+            stdout=log,
+            stderr=log,
+            check=False,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
 
 
 def results(runs: Path, name: str) -> list[dict]:
@@ -87,8 +94,10 @@ def results(runs: Path, name: str) -> list[dict]:
 
 def renditions_table(found: list[dict]) -> list[str]:
     """Accuracy on renditions: mean ± standard deviation over seeds, and the paired difference."""
-    lines = ["| rendition | nac % | perceiver_io % | difference, points (95 % over seeds) |",
-             "|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| rendition | nac % | perceiver_io % | difference, points (95 % over seeds) |",
+        "|---|---|---|---|",
+    ]
     names = list(found[0]["runs"][0]["means"])
 
     def value(run: dict, name: str) -> float:
@@ -105,8 +114,10 @@ def renditions_table(found: list[dict]) -> list[str]:
 
 def fewshot_table(found: list[dict]) -> list[str]:
     """Accuracy by shots: mean over seeds of the mean over episodes ± deviation over seeds."""
-    lines = ["| adapt | shots | nac % | perceiver_io % | difference, points (95 % over seeds) |",
-             "|---|---|---|---|---|"]  # fmt: skip
+    lines = [
+        "| adapt | shots | nac % | perceiver_io % | difference, points (95 % over seeds) |",
+        "|---|---|---|---|---|",
+    ]
     places = [{(p["adapt"], p["shots"], p["model"]): p["mean"] for p in f["series"]} for f in found]
     models = list(dict.fromkeys(key[2] for key in places[0]))
     for adapt, shots in dict.fromkeys(key[:2] for key in places[0]):
@@ -161,12 +172,28 @@ def main() -> int:
             print(f"not finished: {folder}", file=sys.stderr)
             continue
         summary = json.loads((folder / "summary.json").read_text("utf-8"))
-        kept = ("val_accuracy", "test_accuracy", "test_n", "majority_accuracy", "seconds",
-                "parameters", "steps", "prior_loss", "mean_degree")  # fmt: skip
+        kept = (
+            "val_accuracy",
+            "test_accuracy",
+            "test_n",
+            "majority_accuracy",
+            "seconds",
+            "parameters",
+            "steps",
+            "prior_loss",
+            "mean_degree",
+        )
         shown = [word for word in words if "/" not in word]
-        rows.append({"task": task, "model": name, "seed": seed, "command": shlex.join(shown),
-                     "data": Path(words[-1]).name if task in data else "generated",
-                     **{key: summary.get(key) for key in kept}})  # fmt: skip
+        rows.append(
+            {
+                "task": task,
+                "model": name,
+                "seed": seed,
+                "command": shlex.join(shown),
+                "data": Path(words[-1]).name if task in data else "generated",
+                **{key: summary.get(key) for key in kept},
+            }
+        )
     out = HERE / "results" / "modalities.json"
     old = json.loads(out.read_text("utf-8")) if out.is_file() else []
     mine = {(row["task"], row["model"], row["seed"]) for row in rows}
@@ -194,14 +221,21 @@ def table(rows: list[dict]) -> list[str]:
     for task in CELLS:
         for name in CELLS[task]:
             mine = [row for row in rows if (row["task"], row["model"]) == (task, name)]
-            rival = {r["seed"]: r["test_accuracy"] for r in rows
-                     if (r["task"], r["model"]) == (task, "perceiver_io")}  # fmt: skip
+            rival = {
+                r["seed"]: r["test_accuracy"]
+                for r in rows
+                if (r["task"], r["model"]) == (task, "perceiver_io")
+            }
             if not mine:
                 continue
             shared = [row for row in mine if row["seed"] in rival]
-            gap = "" if name == "perceiver_io" or not shared else paired(
-                [row["test_accuracy"] for row in shared], [rival[row["seed"]] for row in shared]
-            )  # fmt: skip
+            gap = (
+                ""
+                if name == "perceiver_io" or not shared
+                else paired(
+                    [row["test_accuracy"] for row in shared], [rival[row["seed"]] for row in shared]
+                )
+            )
             lines.append(
                 f"| {task} | {name} | {mean_sd([row['val_accuracy'] for row in mine])} "
                 f"| {mean_sd([row['test_accuracy'] for row in mine])} "

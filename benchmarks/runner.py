@@ -21,8 +21,17 @@ from benchmarks.machine import ROOT, Peak, bound_memory, describe
 BENCH = ROOT / "benchmarks" / "bench.py"
 FORMAT = 1
 START = 6.0  # seconds to start a process: imports, building, warming up
-REQUIRED = ("format", "name", "title", "quick", "machine", "contenders", "points", "figures",
-            "seconds")  # fmt: skip
+REQUIRED = (
+    "format",
+    "name",
+    "title",
+    "quick",
+    "machine",
+    "contenders",
+    "points",
+    "figures",
+    "seconds",
+)
 
 
 class BenchmarkError(RuntimeError):

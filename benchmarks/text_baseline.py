@@ -22,8 +22,9 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     task = Text(data=parser.parse_args().data)
     tables = {name: task.table(name) for name in ("train", "val", "test")}
-    texts = {k: [b.decode("utf-8", "replace") for b in t.columns["text"]]
-             for k, t in tables.items()}  # fmt: skip
+    texts = {
+        k: [b.decode("utf-8", "replace") for b in t.columns["text"]] for k, t in tables.items()
+    }
     for kind, ngrams in (("char_wb", (1, 5)), ("word", (1, 2))):
         model = make_pipeline(
             TfidfVectorizer(analyzer=kind, ngram_range=ngrams, sublinear_tf=True, min_df=2),

@@ -10,9 +10,7 @@ from torch import nn
 Layer = TypeVar("Layer", nn.Linear, nn.Conv2d)
 
 
-def linear(
-    inputs: int, outputs: int, generator: torch.Generator, bias: bool = True
-) -> nn.Linear:
+def linear(inputs: int, outputs: int, generator: torch.Generator, bias: bool = True) -> nn.Linear:
     """A linear layer that :func:`started` has begun."""
     # skip_init: the default start would draw from the global generator.
     return started(nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias), generator)

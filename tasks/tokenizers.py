@@ -63,11 +63,18 @@ class SequenceTokenizer(nn.Module):
     ) -> None:
         super().__init__()
         self.settings: dict[str, Any] = {
-            "vocabulary": vocabulary, "dim": dim, "max_length": max_length,
-            "stem_layers": stem_layers, "window": window, "scale": scale, "seed": seed,
+            "vocabulary": vocabulary,
+            "dim": dim,
+            "max_length": max_length,
+            "stem_layers": stem_layers,
+            "window": window,
+            "scale": scale,
+            "seed": seed,
             "position_scale": position_scale,
-            "dilations": list(dilations), "memory": memory, "selective": selective,
-        }  # fmt: skip
+            "dilations": list(dilations),
+            "memory": memory,
+            "selective": selective,
+        }
         if not dilations:
             raise ValueError("dilations must be one or more whole numbers, got none")
         generator = torch.Generator().manual_seed(seed)

@@ -61,15 +61,23 @@ class Browser:
             self.wait(lambda: self._is_ready(), "chromedriver")
             options = {
                 "binary": CHROMIUM,
-                "args": [*FLAGS, f"--user-data-dir={self._folder.name}/profile",
-                         f"--window-size={self.size[0]},{self.size[1]}"],
-            }  # fmt: skip
+                "args": [
+                    *FLAGS,
+                    f"--user-data-dir={self._folder.name}/profile",
+                    f"--window-size={self.size[0]},{self.size[1]}",
+                ],
+            }
             wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
             answer = self._call("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
             self._base += f"/session/{answer['sessionId']}"
             # A window is wider than its page and has a least width; this has neither.
-            self.devtools("Emulation.setDeviceMetricsOverride", width=self.size[0],
-                          height=self.size[1], deviceScaleFactor=1, mobile=False)  # fmt: skip
+            self.devtools(
+                "Emulation.setDeviceMetricsOverride",
+                width=self.size[0],
+                height=self.size[1],
+                deviceScaleFactor=1,
+                mobile=False,
+            )
             self.prefer("dark" if self.dark else "light")
         except BaseException:
             self._stop()
@@ -141,8 +149,15 @@ class Browser:
 
     def wheel(self, x: float, y: float, delta: int) -> None:
         """Turn the wheel at a place; a positive delta scrolls down."""
-        turn = {"type": "scroll", "x": round(x), "y": round(y), "deltaX": 0, "deltaY": delta,
-                "duration": 0, "origin": "viewport"}  # fmt: skip
+        turn = {
+            "type": "scroll",
+            "x": round(x),
+            "y": round(y),
+            "deltaX": 0,
+            "deltaY": delta,
+            "duration": 0,
+            "origin": "viewport",
+        }
         self._act("wheel", [turn])
 
     def press(self, *keys: str) -> None:
@@ -161,11 +176,23 @@ class Browser:
 
     def screenshot(self, path: Path, whole: bool = False) -> None:
         """A PNG of the window, or of the whole page."""
-        answer = self.devtools("Page.captureScreenshot", captureBeyondViewport=whole, **(
-            {"clip": {"x": 0, "y": 0, "scale": 1, "width": self.size[0],
-                      "height": self.value("document.documentElement.scrollHeight")}}
-            if whole else {}
-        ))  # fmt: skip
+        answer = self.devtools(
+            "Page.captureScreenshot",
+            captureBeyondViewport=whole,
+            **(
+                {
+                    "clip": {
+                        "x": 0,
+                        "y": 0,
+                        "scale": 1,
+                        "width": self.size[0],
+                        "height": self.value("document.documentElement.scrollHeight"),
+                    }
+                }
+                if whole
+                else {}
+            ),
+        )
         path.write_bytes(base64.b64decode(answer["data"]))
 
     def devtools(self, command: str, **values: Any) -> Any:

@@ -100,8 +100,14 @@ class Clusters(TableTask):
             inputs[k, : len(row)] = self.scale * torch.from_numpy(row)
         mask = torch.arange(inputs.shape[1]) < torch.tensor([len(row) for row in rows])[:, None]
         colours = torch.from_numpy(np.asarray(table.columns["colour"])[index])[:, None]
-        return Batch(inputs, mask, torch.from_numpy(table.labels[index]), torch.from_numpy(index),
-                     colours, colours >= 0)  # fmt: skip
+        return Batch(
+            inputs,
+            mask,
+            torch.from_numpy(table.labels[index]),
+            torch.from_numpy(index),
+            colours,
+            colours >= 0,
+        )
 
     def lengths(self, table: Table) -> np.ndarray:
         return np.array([len(row) for row in table.columns["tokens"]])
@@ -120,7 +126,18 @@ def flags(out: Path, *more: str, **changed: object) -> list[str]:
 
 
 def small(**changed: Any) -> NAC:
-    fields = dict(task="test_clusters", modules=6, readouts=2, width=16, code_dim=8,
-                  signature_dim=8, heads=2, head_dim=4, read_heads=2, read_head_dim=8, rounds=2,
-                  prior="none")  # fmt: skip
+    fields = dict(
+        task="test_clusters",
+        modules=6,
+        readouts=2,
+        width=16,
+        code_dim=8,
+        signature_dim=8,
+        heads=2,
+        head_dim=4,
+        read_heads=2,
+        read_head_dim=8,
+        rounds=2,
+        prior="none",
+    )
     return build_model(RunConfig(**{**fields, **changed}), Clusters(), None).eval()

@@ -56,8 +56,15 @@ def cifar10(base: Path, count: int = 20) -> Path:
     for k, name in enumerate([*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]):
         labels = [(k + i) % 10 for i in range(count)]
         names = [f"x_{i}.png".encode() for i in range(count)]
-        dump(folder / name, {b"batch_label": name.encode(), b"labels": labels,
-                             b"data": noise(k, count, 3072), b"filenames": names})  # fmt: skip
+        dump(
+            folder / name,
+            {
+                b"batch_label": name.encode(),
+                b"labels": labels,
+                b"data": noise(k, count, 3072),
+                b"filenames": names,
+            },
+        )
     names = [f"thing{k}".encode() for k in range(10)]
     dump(folder / "batches.meta", {b"num_cases_per_batch": count, b"label_names": names})
     return base
@@ -67,8 +74,14 @@ def cifar100(base: Path) -> Path:
     folder = base / "cifar-100-python"
     for seed, name in enumerate(("train", "test")):
         labels = list(range(100)) * 2
-        dump(folder / name, {b"data": noise(seed, 200, 3072), b"fine_labels": labels,
-                             b"coarse_labels": [k // 5 for k in labels]})  # fmt: skip
+        dump(
+            folder / name,
+            {
+                b"data": noise(seed, 200, 3072),
+                b"fine_labels": labels,
+                b"coarse_labels": [k // 5 for k in labels],
+            },
+        )
     dump(folder / "meta", {b"fine_label_names": [f"fine{k}".encode() for k in range(100)]})
     return base
 

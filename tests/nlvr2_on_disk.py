@@ -23,12 +23,16 @@ The left image shows exactly two cats.
 def example(split: str, image_set: int, pair: int, sentence: int, **changed: Any) -> dict[str, Any]:
     """One line, with the keys that the real files have."""
     fields = {
-        "validation": {"77": "True"}, "sentence": SENTENCES[sentence],
-        "left_url": "https://x.example/a.jpg", "writer": "103",
-        "label": str((image_set + pair + sentence) % 2 == 0), "right_url": "https://x.example/b",
-        "synset": "dog", "query": "two dogs2",
+        "validation": {"77": "True"},
+        "sentence": SENTENCES[sentence],
+        "left_url": "https://x.example/a.jpg",
+        "writer": "103",
+        "label": str((image_set + pair + sentence) % 2 == 0),
+        "right_url": "https://x.example/b",
+        "synset": "dog",
+        "query": "two dogs2",
         "identifier": f"{split}-{image_set}-{pair}-{sentence}",
-    }  # fmt: skip
+    }
     if split == "train":
         fields["directory"] = image_set % 100
     else:
@@ -73,7 +77,12 @@ def write_folder(
                 place.mkdir(parents=True, exist_ok=True)
                 # Not all files that are called png are.
                 seed = sum(map(ord, name)) + side
-                kind, mode = [("PNG", "RGB"), ("JPEG", "RGB"), ("PNG", "L"), ("PNG", "RGBA"),
-                              ("GIF", "P")][seed % 5]  # fmt: skip
+                kind, mode = [
+                    ("PNG", "RGB"),
+                    ("JPEG", "RGB"),
+                    ("PNG", "L"),
+                    ("PNG", "RGBA"),
+                    ("GIF", "P"),
+                ][seed % 5]
                 (place / f"{name}-img{side}.png").write_bytes(picture(seed, kind, mode))
     return written

@@ -68,9 +68,15 @@ def report_data(
                 "erdos_renyi": {"raw": {"value": 0.04}, "matched": 0.04, "floor": nothing},
             },
             "modules": [
-                {"module": k, "degree": float(degree[k]), "community": group[k],
-                 "clustering": None if k == 3 else float(rng.random()), "role": f"role {k % 3}",
-                 "top_tokens": [["[MAX", 0.5], ["]", 0.2]], "accuracy_lost": float(rng.normal())}
+                {
+                    "module": k,
+                    "degree": float(degree[k]),
+                    "community": group[k],
+                    "clustering": None if k == 3 else float(rng.random()),
+                    "role": f"role {k % 3}",
+                    "top_tokens": [["[MAX", 0.5], ["]", 0.2]],
+                    "accuracy_lost": float(rng.normal()),
+                }
                 for k in range(modules)
             ],
             "readouts": [{"readout": k, "confidence": 1 / (k + 2)} for k in range(readouts)],
@@ -84,16 +90,24 @@ def report_data(
         "pictures": [Picture("one", "Degrees", "A caption.", SVG), Picture("two", "B", "C", SVG)],
         "notes": ["path length was left out"],
         "commands": ["nacgraph analyze runs/a --html"],
-    }  # fmt: skip
+    }
     return ReportData(**{**values, **changed})
 
 
 def bare_data(modules: int = 1, **changed: Any) -> ReportData:
     """The least that makes a report: no statistics, read-outs, target, pictures, notes."""
     values: dict[str, Any] = {
-        "title": "bare", "facts": [], "statistics": {},
-        "probability": np.eye(modules), "readout_probability": None,
-        "positions": np.zeros((modules, 2)), "readout_positions": None,
-        "order": range(modules), "target": None, "pictures": [], "notes": [], "commands": [],
-    }  # fmt: skip
+        "title": "bare",
+        "facts": [],
+        "statistics": {},
+        "probability": np.eye(modules),
+        "readout_probability": None,
+        "positions": np.zeros((modules, 2)),
+        "readout_positions": None,
+        "order": range(modules),
+        "target": None,
+        "pictures": [],
+        "notes": [],
+        "commands": [],
+    }
     return ReportData(**{**values, **changed})

@@ -10,8 +10,19 @@ from torch import Tensor, nn
 from nacgraph import NAC, NACConfig
 
 SMALL = NACConfig(
-    modules=6, readouts=3, width=8, code_dim=5, signature_dim=4, heads=2, head_dim=3,
-    read_heads=2, read_head_dim=4, rounds=4, unique_layers=2, read_every=2, bandwidth=1.0,
+    modules=6,
+    readouts=3,
+    width=8,
+    code_dim=5,
+    signature_dim=4,
+    heads=2,
+    head_dim=3,
+    read_heads=2,
+    read_head_dim=4,
+    rounds=4,
+    unique_layers=2,
+    read_every=2,
+    bandwidth=1.0,
 )
 
 

@@ -37,9 +37,13 @@ def environment() -> dict[str, str]:
 def start(*argv: str, cwd: Path) -> subprocess.Popen[str]:
     """``python -m ARGV`` as a child."""
     return subprocess.Popen(
-        [sys.executable, "-m", *argv], cwd=cwd, env=environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
+        [sys.executable, "-m", *argv],
+        cwd=cwd,
+        env=environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
 
 
 def metrics(folder: Path) -> list[dict[str, str]]:

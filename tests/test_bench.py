@@ -31,8 +31,12 @@ def sample(wall: float, cpu: float) -> dict[str, Any]:
 def measured(quick: bool = False, slow: float = 90.0, name: str = "read_in") -> dict[str, Any]:
     """A record of a case whose rival takes ``slow`` times as long as ours."""
     samples = {"folded": [sample(1, 2)] * 3, "naive": [sample(slow, 4)] * 3}
-    point = {"sizes": {"modules": 4}, "memory": {"folded": 2**20, "naive": 2**30}, "notes": {},
-             **summary(samples)}  # fmt: skip
+    point = {
+        "sizes": {"modules": 4},
+        "memory": {"folded": 2**20, "naive": 2**30},
+        "notes": {},
+        **summary(samples),
+    }
     case = replace(CASES["read_in"], name=name)
     return runner.record(case, quick, describe(1, 0), [point], 1.0)
 

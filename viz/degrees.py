@@ -71,8 +71,15 @@ def degree_ccdf_figure(
         axes.step(at, mean, where="pre", color=colour, label=label)
     if wanted is not None:
         at, mean, _, _ = _line(wanted, left)
-        axes.step(at, mean, where="pre", color=INK, linestyle="--", linewidth=1.2,
-                  label="prior (expected degree)")  # fmt: skip
+        axes.step(
+            at,
+            mean,
+            where="pre",
+            color=INK,
+            linestyle="--",
+            linewidth=1.2,
+            label="prior (expected degree)",
+        )
     n = next(iter(degrees.values())).shape[1]
     axes.set(xlabel="degree k", ylabel=f"share of {count(n, 'module')} with degree ≥ k")
     if scale == "log":

@@ -138,9 +138,15 @@ def draw_circuit(
         # The largest on top: hubs are what one looks for.
         order = np.flatnonzero(seen)[np.argsort(values[seen], kind="stable")]
         dots = axes.scatter(
-            places[order, 0], places[order, 1], c=values[order], cmap=node_map(),
-            vmin=low, vmax=high, edgecolors=INK, **look,
-        )  # fmt: skip
+            places[order, 0],
+            places[order, 1],
+            c=values[order],
+            cmap=node_map(),
+            vmin=low,
+            vmax=high,
+            edgecolors=INK,
+            **look,
+        )
     bare(axes)
     # Room around them, also were all in one line.
     middle, reach = (places.max(0) + places.min(0)) / 2, np.ptp(places, axis=0) / 2
@@ -192,15 +198,28 @@ def _legend(axes: Axes, labels: NDArray[np.int64]) -> None:
     ids, sizes = np.unique(labels[labels >= 0], return_counts=True)
     largest = np.sort(np.argsort(-sizes, kind="stable")[:NAMED])
     handles = [
-        Line2D([], [], linestyle="", marker="o", color=community_colour(ids[k]),
-               label=f"{ids[k]} ({sizes[k]})")
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker="o",
+            color=community_colour(ids[k]),
+            label=f"{ids[k]} ({sizes[k]})",
+        )
         for k in largest
-    ]  # fmt: skip
+    ]
     hidden = len(ids) - len(largest)
     heading = "community\n(modules)" + (f"\n{hidden} more" if hidden else "")
     if handles:
-        axes.legend(handles=handles, title=heading, loc="center left", bbox_to_anchor=(1, 0.5),
-                    alignment="left", title_fontsize=9, handletextpad=0.2)  # fmt: skip
+        axes.legend(
+            handles=handles,
+            title=heading,
+            loc="center left",
+            bbox_to_anchor=(1, 0.5),
+            alignment="left",
+            title_fontsize=9,
+            handletextpad=0.2,
+        )
 
 
 def _draw_readouts(

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 Rows = Sequence[Mapping[str, Any]]
 
 ORDERS = ("degree", "contribution", "random")  # in the order of the colours
-NAMES = {"nac": "NAC", "perceiver_io": "Perceiver IO", "transformer": "Transformer",
-         "linformer": "Linformer"}  # fmt: skip
+NAMES = {
+    "nac": "NAC",
+    "perceiver_io": "Perceiver IO",
+    "transformer": "Transformer",
+    "linformer": "Linformer",
+}
 
 
 @styled
@@ -93,8 +97,13 @@ def _accuracy(axes: Axes, rows: Rows, majority: float | None) -> None:
         axes.fill_between(keep, low, high, color=colour, alpha=0.15, linewidth=0)
     if majority is not None:
         axes.axhline(100 * majority, linestyle=":", linewidth=1, color=INK)
-        axes.annotate("majority class", (0.01, 100 * majority), va="bottom", fontsize=8,
-                      xycoords=("axes fraction", "data"))  # fmt: skip
+        axes.annotate(
+            "majority class",
+            (0.01, 100 * majority),
+            va="bottom",
+            fontsize=8,
+            xycoords=("axes fraction", "data"),
+        )
     axes.set(title="accuracy", ylabel="accuracy (%)")
 
 
@@ -126,17 +135,25 @@ def _latency(time: Axes, speed: Axes, rows: Rows) -> None:
             continue
         colour = line_colour(model, "degree")
         look: dict[str, Any] = {
-            "marker": "o", "color": colour, "label": NAMES.get(model, model),
+            "marker": "o",
+            "color": colour,
+            "label": NAMES.get(model, model),
             "linestyle": "-" if model == "nac" else "--",
-        }  # fmt: skip
+        }
         time.plot(100 * kept, median, **look)
         if kept[0] == 1.0:
             speed.plot(100 * kept, median[0] / median, **look)
             if len(kept) > 1:
-                speed.annotate(f"{median[0] / median[-1]:.1f} ×",
-                               (100 * kept[-1], median[0] / median[-1]), va="center",
-                               textcoords="offset points", xytext=(7, 0), fontsize=9,
-                               color=colour, annotation_clip=False)  # fmt: skip
+                speed.annotate(
+                    f"{median[0] / median[-1]:.1f} ×",
+                    (100 * kept[-1], median[0] / median[-1]),
+                    va="center",
+                    textcoords="offset points",
+                    xytext=(7, 0),
+                    fontsize=9,
+                    color=colour,
+                    annotation_clip=False,
+                )
     time.set(title="latency", ylabel="milliseconds")
     time.set_ylim(bottom=0)
     speed.set(title="speed-up", ylabel="times as fast as with all modules")

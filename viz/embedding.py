@@ -134,14 +134,27 @@ def _path(axes: Axes, places: NDArray[np.float64], values: NDArray[np.float64]) 
     x, y = places[order].T
     axes.plot(x, y, color=INK, linewidth=0.8, alpha=0.4, zorder=1)
     return axes.scatter(
-        x, y, c=values[order], cmap=node_map(), s=34, edgecolors=INK, linewidths=0.4,
+        x,
+        y,
+        c=values[order],
+        cmap=node_map(),
+        s=34,
+        edgecolors=INK,
+        linewidths=0.4,
         zorder=2,
-    )  # fmt: skip
+    )
 
 
 def _groups(axes: Axes, places: NDArray[np.float64], labels: list[str]) -> None:
     for k, name in enumerate(dict.fromkeys(labels)):
         mine = np.array([label == name for label in labels])
         colour = community_colour(k)
-        axes.scatter(places[mine, 0], places[mine, 1], color=colour, s=34, edgecolors=INK,
-                     linewidths=0.4, label=name)  # fmt: skip
+        axes.scatter(
+            places[mine, 0],
+            places[mine, 1],
+            color=colour,
+            s=34,
+            edgecolors=INK,
+            linewidths=0.4,
+            label=name,
+        )

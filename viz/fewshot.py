@@ -54,8 +54,11 @@ def fewshot_figure(
         mine = [r for r in rows if (str(r["model"]), str(r.get("adapt", ""))) == (model, adapt)]
         name = NAMES.get(str(mine[0].get("kind", model)), str(mine[0].get("kind", model)))
         models = {m for m, _ in series if m != model}
-        same = any(r.get("kind", r["model"]) == mine[0].get("kind", model) for r in rows
-                   if str(r["model"]) in models)  # fmt: skip
+        same = any(
+            r.get("kind", r["model"]) == mine[0].get("kind", model)
+            for r in rows
+            if str(r["model"]) in models
+        )
         label = (model if same else name) + (f", {adapt}" if several else "")
         colour = COMMUNITY_COLOURS[ORDER[k % len(ORDER)]]
         shift = 2 ** (BESIDE * (k - (len(series) - 1) / 2))
@@ -63,8 +66,13 @@ def fewshot_figure(
     _axis(axes, np.unique([float(row["shots"]) for row in rows]))
     if chance is not None:
         axes.axhline(100 * chance, linestyle=":", linewidth=1, color=INK)
-        axes.annotate("chance", (0.01, 100 * chance), va="bottom", fontsize=8,
-                      xycoords=("axes fraction", "data"))  # fmt: skip
+        axes.annotate(
+            "chance",
+            (0.01, 100 * chance),
+            va="bottom",
+            fontsize=8,
+            xycoords=("axes fraction", "data"),
+        )
         axes.set_ylim(bottom=min(axes.get_ylim()[0], 100 * chance - 1))
     _label(axes, ends)
     return figure
@@ -81,8 +89,15 @@ def _series(
     axes.plot(shots, mean, dashes, marker="o", color=colour)
     bounds = [row.get("ci95") or (row["mean"], row["mean"]) for row in rows]
     low, high = (100 * np.array(side, dtype=np.float64) for side in zip(*bounds, strict=True))
-    axes.errorbar(shots, mean, np.stack([mean - low, high - mean]), fmt="none", ecolor=colour,
-                  elinewidth=1.2, capsize=2.5)  # fmt: skip
+    axes.errorbar(
+        shots,
+        mean,
+        np.stack([mean - low, high - mean]),
+        fmt="none",
+        ecolor=colour,
+        elinewidth=1.2,
+        capsize=2.5,
+    )
     return float(shots[-1]), float(mean[-1])
 
 
@@ -104,6 +119,14 @@ def _label(axes: Axes, ends: Sequence[tuple[tuple[float, float], str, str]]) -> 
     last, right = -np.inf, axes.get_xlim()[1]
     for (_, height), name, colour in sorted(ends, key=lambda end: end[0][1]):
         last = max(height, last + room)
-        axes.annotate(name, (right, last), color=colour, va="center", fontsize=9,
-                      textcoords="offset points", xytext=(6, 0), annotation_clip=False)  # fmt: skip
+        axes.annotate(
+            name,
+            (right, last),
+            color=colour,
+            va="center",
+            fontsize=9,
+            textcoords="offset points",
+            xytext=(6, 0),
+            annotation_clip=False,
+        )
     axes.set_ylim(low, high)

@@ -225,8 +225,10 @@ def _read_frame(path: Path, bandwidth: float) -> Frame:
         raise ValueError(f"{path}: wanted a name like step_00000250.npz")
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = [np.asarray(file[key], dtype=np.float64)
-                      for key in ("processor_signatures", "readout_signatures")]  # fmt: skip
+            arrays = [
+                np.asarray(file[key], dtype=np.float64)
+                for key in ("processor_signatures", "readout_signatures")
+            ]
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: wanted a frame with signatures, got none ({error})") from error
     for array in arrays:

@@ -129,12 +129,14 @@ def _reading(
     labels = column(modules, "community") if len(modules) == n else np.full(n, np.nan)
     ids = np.nan_to_num(labels, nan=-1.0).astype(np.int64)
     order = np.lexsort((most, ids))
-    image = axes.imshow(attention[order], cmap=COLOURS, vmin=0, aspect="auto",
-                        interpolation="nearest")  # fmt: skip
+    image = axes.imshow(
+        attention[order], cmap=COLOURS, vmin=0, aspect="auto", interpolation="nearest"
+    )
     scale = axes.figure.colorbar(image, ax=axes, label="share of attention", shrink=0.85)
     scale.outline.set_visible(False)
-    axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor",
-                    fontsize=8)  # fmt: skip
+    axes.set_xticks(
+        range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=8
+    )
     axes.set(yticks=[], ylabel="module, by community" if (ids >= 0).any() else "module")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
@@ -165,8 +167,9 @@ def _loss(
     degree = column(modules, "degree")
     ids = np.nan_to_num(column(modules, "community"), nan=-1.0).astype(np.int64)
     axes.axhline(0, color=INK, linewidth=0.8, alpha=0.4, zorder=1)
-    axes.scatter(degree, lost, c=community_colours(ids), s=28, edgecolors=INK, linewidths=0.4,
-                 zorder=2)  # fmt: skip
+    axes.scatter(
+        degree, lost, c=community_colours(ids), s=28, edgecolors=INK, linewidths=0.4, zorder=2
+    )
     axes.set(xlabel="expected degree", ylabel=word)
     axes.set_title(f"modules removed: {correlation(degree, lost)}", fontsize=10)
 

@@ -195,9 +195,17 @@ def _draw_sample(axes: Axes, graph: nx.Graph, seed: int, most: int | None) -> An
     top = most or max(1, int(degree.max(initial=1)))
     size = 2200 / max(40, len(place)) * (0.6 + 1.4 * degree / top)
     dots = axes.scatter(
-        place[order, 0], place[order, 1], c=degree[order], s=size[order], cmap=node_map(),
-        vmin=0 if most else None, vmax=most, edgecolors=INK, linewidths=0.4, zorder=2,
-    )  # fmt: skip
+        place[order, 0],
+        place[order, 1],
+        c=degree[order],
+        s=size[order],
+        cmap=node_map(),
+        vmin=0 if most else None,
+        vmax=most,
+        edgecolors=INK,
+        linewidths=0.4,
+        zorder=2,
+    )
     bare(axes)
     axes.margins(0.07)
     return dots

@@ -59,8 +59,16 @@ def population_figure(
         axes.set(xlabel="t-SNE 1", ylabel="t-SNE 2")
         axes.margins(0.06)
     handles, labels = panels[0].get_legend_handles_labels()
-    panels[-1].legend(handles, labels, title=name, loc="center left", bbox_to_anchor=(1, 0.5),
-                      alignment="left", title_fontsize=9, handletextpad=0.2)  # fmt: skip
+    panels[-1].legend(
+        handles,
+        labels,
+        title=name,
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
+        alignment="left",
+        title_fontsize=9,
+        handletextpad=0.2,
+    )
     return figure
 
 
@@ -73,8 +81,15 @@ def _dots(axes: Axes, places: Any, words: list[str], kept: list[str]) -> None:
     colours = [community_colour(rank) for rank in ranks]
     axes.scatter(places[order, 0], places[order, 1], c=[colours[k] for k in order], **look)
     for rank, word in enumerate(kept):
-        axes.scatter([], [], color=community_colour(rank), label=f"{word} ({words.count(word)})",
-                     s=34, linewidths=0.3, edgecolors=INK)  # fmt: skip
+        axes.scatter(
+            [],
+            [],
+            color=community_colour(rank),
+            label=f"{word} ({words.count(word)})",
+            s=34,
+            linewidths=0.3,
+            edgecolors=INK,
+        )
     if -1 in ranks:
         axes.scatter([], [], color=NEUTRAL, label=f"others ({ranks.count(-1)})", s=34)
 

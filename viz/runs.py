@@ -161,7 +161,14 @@ def _levels(
 ) -> None:
     for name, value in levels.items():
         axes.axhline(scale * value, linestyle=":", color=INK, linewidth=1)
-        axes.annotate(name.replace("_", " "), (1, scale * value),
-                      xycoords=("axes fraction", "data"), ha="right",
-                      va="top" if below else "bottom", fontsize=8, color=INK,
-                      xytext=(0, -2 if below else 1), textcoords="offset points")  # fmt: skip
+        axes.annotate(
+            name.replace("_", " "),
+            (1, scale * value),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="top" if below else "bottom",
+            fontsize=8,
+            color=INK,
+            xytext=(0, -2 if below else 1),
+            textcoords="offset points",
+        )

@@ -114,8 +114,15 @@ def block_figure(blocks: Mapping[str, Any], labels: Any = None, title: str | Non
         if k <= 10:
             for (i, j), value in np.ndenumerate(matrix):
                 ink = "black" if value > 0.55 * top else "white"  # on the colour map, not the page
-                axes.text(j, i, f"{value:.2f}" if top == 1.0 else f"{value:.3g}", color=ink,
-                          ha="center", va="center", fontsize=8 if k <= 6 else 6)  # fmt: skip
+                axes.text(
+                    j,
+                    i,
+                    f"{value:.2f}" if top == 1.0 else f"{value:.3g}",
+                    color=ink,
+                    ha="center",
+                    va="center",
+                    fontsize=8 if k <= 6 else 6,
+                )
     return figure
 
 

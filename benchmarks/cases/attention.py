@@ -117,8 +117,10 @@ def sweep_figures(points: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     for point in points:
         size, ratios = point["sizes"]["modules"], []
         for density in DENSITIES:
-            walls = {n: point["time"].get(labelled(n, density), {}).get("walls", ())
-                     for n in (FUSED, DENSE, SCATTER)}  # fmt: skip
+            walls = {
+                n: point["time"].get(labelled(n, density), {}).get("walls", ())
+                for n in (FUSED, DENSE, SCATTER)
+            }
             for rival in (DENSE, SCATTER):
                 if walls[rival]:
                     pairs = zip(walls[rival], walls[FUSED], strict=True)

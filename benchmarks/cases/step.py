@@ -128,9 +128,7 @@ WARM = {"modules": 32, "rounds": 1, "tokens": 16, "batch": 2}
 def against(name: str, title: str, names: tuple[str, ...], **more: Any) -> Case:
     memory = more.pop("memory", names)
     sizes = {**SIZES, **more.pop("sizes", {})}
-    return Case(
-        name, title, build, names, sizes, QUICK, WARM, memory=memory, calls=2, **more
-    )  # fmt: skip
+    return Case(name, title, build, names, sizes, QUICK, WARM, memory=memory, calls=2, **more)
 
 
 CASES = [

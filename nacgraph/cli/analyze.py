@@ -46,10 +46,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--draws", type=int, default=5, help="graphs sampled from P")
     parser.add_argument("--seeds", type=int, default=10, help="searches for communities")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn")
-    parser.add_argument("--samples", type=int, default=128, help="validation samples on which "
-                        "it is seen what modules do; 0: none")  # fmt: skip
-    parser.add_argument("--lesion-samples", type=int, help="those answered without each module in "
-                        "turn; what about a minute allows if not given")  # fmt: skip
+    parser.add_argument(
+        "--samples",
+        type=int,
+        default=128,
+        help="validation samples on which it is seen what modules do; 0: none",
+    )
+    parser.add_argument(
+        "--lesion-samples",
+        type=int,
+        help="those answered without each module in turn; what about a minute allows if not given",
+    )
     add_shared(parser, "data", "cache_dir", "threads", "plugin")
     return parser
 
@@ -79,9 +86,13 @@ def analyze(arguments: argparse.Namespace) -> Path:
         from nacgraph.analysis.probing import probe
 
         seen = probe(
-            model, task, samples=arguments.samples, lesion_samples=arguments.lesion_samples,
-            seed=arguments.seed, progress=told,
-        )  # fmt: skip
+            model,
+            task,
+            samples=arguments.samples,
+            lesion_samples=arguments.lesion_samples,
+            seed=arguments.seed,
+            progress=told,
+        )
     readout_link = outward.double().numpy()
     stats: dict[str, Any] = {
         "run": str(arguments.run),
@@ -176,9 +187,13 @@ def _measure(
     from nacgraph.viz.statistics import circuit_statistics, prior_distances, undefined
 
     found = circuit_statistics(
-        link, nulls=arguments.nulls, samples=arguments.draws, seeds=arguments.seeds,
-        seed=arguments.seed, progress=told,
-    )  # fmt: skip
+        link,
+        nulls=arguments.nulls,
+        samples=arguments.draws,
+        seeds=arguments.seeds,
+        seed=arguments.seed,
+        progress=told,
+    )
     engine = config.nac_config()
     if config.links_all():
         none = undefined("the model links all modules, whatever their signatures")
@@ -188,9 +203,14 @@ def _measure(
     priors = {name: get_prior(name) for name in PRIORS.names()}
     priors[config.prior] = get_prior(config.prior, **config.prior_set)
     found["priors"] = prior_distances(
-        link, engine.bandwidth, engine.signature_dim, kind=config.prior_loss, seed=arguments.seed,
-        priors=priors, progress=told,
-    )  # fmt: skip
+        link,
+        engine.bandwidth,
+        engine.signature_dim,
+        kind=config.prior_loss,
+        seed=arguments.seed,
+        priors=priors,
+        progress=told,
+    )
     return found
 
 

@@ -67,9 +67,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     if not any(config.links_all() for config in configs):
         engine = configs[1].nac_config()
         kernel = engine.signature_dim, engine.bandwidth
-    found = compare_graphs(
-        p_a, p_b, seed=arguments.seed, kernel=kernel, nulls=arguments.nulls
-    )
+    found = compare_graphs(p_a, p_b, seed=arguments.seed, kernel=kernel, nulls=arguments.nulls)
     if kernel is None and len(p_a) == len(p_b):
         reason = "a complete graph has no signatures to draw at random"
         found["random_circuits"] = {"value": None, "reason": reason}
@@ -141,21 +139,33 @@ def lines(result: dict[str, Any]) -> list[str]:
     raw, random = result["raw_distance"], result["random_circuits"]
     rows = [
         ("accuracy", " / ".join(percent(each["value"]) for each in result["accuracy"])),
-        ("modules", " / ".join(map(str, result["modules"])) + ", mean degree "
-         + " / ".join(f"{degree:.2f}" for degree in result["mean_degree"])),
+        (
+            "modules",
+            " / ".join(map(str, result["modules"]))
+            + ", mean degree "
+            + " / ".join(f"{degree:.2f}" for degree in result["mean_degree"]),
+        ),
         ("matched", shown(matched, "mse {value:.3e}, rms {rms:.4f}")),
         ("as labelled", shown(raw, "mse {value:.3e}") + _null(raw, "relabelled")),
         ("random", shown(random, "mse {value:.3e}") + _null(random, "random circuits")),
-        ("communities", f"{' / '.join(map(str, groups['counts']))}, overlap "
-         + shown(groups["ari"], "ARI {value:.3f}") + ", " + shown(groups["ami"], "AMI {value:.3f}")
-         if groups["ari"]["value"] is not None
-         else f"{' / '.join(map(str, groups['counts']))}, overlap {shown(groups['ari'], '')}"),
+        (
+            "communities",
+            f"{' / '.join(map(str, groups['counts']))}, overlap "
+            + shown(groups["ari"], "ARI {value:.3f}")
+            + ", "
+            + shown(groups["ami"], "AMI {value:.3f}")
+            if groups["ari"]["value"] is not None
+            else f"{' / '.join(map(str, groups['counts']))}, overlap {shown(groups['ari'], '')}",
+        ),
         ("degrees", shown(result["degree_distance"], "KS {value:.3f}, p {p:.3g}")),
         ("spectrum", shown(result["spectral_distance"], "Wasserstein {value:.4f}")),
         ("latent", shown(latent, "{test}: {value:.3f}, p {p:.3g}, {dimension} dimensions")),
-        ("differ in", ", ".join(f"{name} {a}/{b}" for name, (a, b) in result["config"].items())
-         or "no setting"),
-    ]  # fmt: skip
+        (
+            "differ in",
+            ", ".join(f"{name} {a}/{b}" for name, (a, b) in result["config"].items())
+            or "no setting",
+        ),
+    ]
     return [f"{name:<12} {text}" for name, text in rows]
 
 

@@ -51,9 +51,13 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("task", help="a name from `nacgraph data list`")
     check.add_argument("--data", help="file, folder or archive; the embedded data if not given")
     check.add_argument(
-        "--task-set", nargs="+", action="extend", default=[], metavar="KEY=VALUE",
+        "--task-set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
         help="parameters of the task",
-    )  # fmt: skip
+    )
     check.add_argument("--cache-dir", help="where archives are unpacked")
     clip = actions.add_parser(
         "clip-features", help="features.npz of NLVR2's images, by a frozen CLIP on this machine"

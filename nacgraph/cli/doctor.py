@@ -85,26 +85,35 @@ def examine(config: RunConfig) -> dict[str, Any]:
         "accelerator": _accelerator(),
         "kernels": _kernels(),
         "run": {
-            "task": config.task, "prior": config.prior, "model": config.model,
-            "preset": config.preset, "modules": config.modules if engine else None,
-            "width": config.width, "batch_size": config.batch_size, "precision": config.precision,
-            "backend": config.backend, "kernel": engine and engine.mode,
+            "task": config.task,
+            "prior": config.prior,
+            "model": config.model,
+            "preset": config.preset,
+            "modules": config.modules if engine else None,
+            "width": config.width,
+            "batch_size": config.batch_size,
+            "precision": config.precision,
+            "backend": config.backend,
+            "kernel": engine and engine.mode,
             "eval_kernel": engine and engine.eval_mode,
-            "graphs": config.graphs, "temperature": config.temperature,
+            "graphs": config.graphs,
+            "temperature": config.temperature,
             "min_weight": config.min_weight,
         },
         "links": {},
         "estimate": None,
         "notes": [],
-    }  # fmt: skip
+    }
     if estimate is None:
         found["notes"].append(f"memory not estimated: {failure}")
     else:
         found["links"] = {name: vars(links) for name, links in estimate.links.items()}
         found["estimate"] = {
-            "peak": estimate.peak, "phase": estimate.phase, "phases": estimate.phases,
+            "peak": estimate.peak,
+            "phase": estimate.phase,
+            "phases": estimate.phases,
             "processes": config.devices * config.nodes,
-        }  # fmt: skip
+        }
         found["notes"] += estimate.notes
         if found["accelerator"] and config.device != "cpu":
             found["notes"].append("the estimate is for the CPU; accelerators were not measured")
@@ -264,14 +273,22 @@ def lines(found: dict[str, Any]) -> list[str]:
         state = "writable" if kept["writable"] else "NOT writable"
         rows.append(("kernels", f"{path} ({state}, {kept['files']} kept)"))
     rows += [
-        ("run", f"{run['model']} on {run['task']} under {run['prior']}, preset {run['preset']}: "
-                + f"{run['modules']} modules, " * bool(run["modules"])
-                + f"width {run['width']}, batch {run['batch_size']}, precision {run['precision']}"),
-    ]  # fmt: skip
+        (
+            "run",
+            f"{run['model']} on {run['task']} under {run['prior']}, preset {run['preset']}: "
+            + f"{run['modules']} modules, " * bool(run["modules"])
+            + f"width {run['width']}, batch {run['batch_size']}, precision {run['precision']}",
+        ),
+    ]
     if run["modules"]:
-        rows.append(("sampler", f"{run['kernel']} in training, {run['eval_kernel']} in evaluation, "
-                     f"graphs {run['graphs']}, temperature {run['temperature']}, least weight "
-                     f"{run['min_weight']}"))  # fmt: skip
+        rows.append(
+            (
+                "sampler",
+                f"{run['kernel']} in training, {run['eval_kernel']} in evaluation, "
+                f"graphs {run['graphs']}, temperature {run['temperature']}, least weight "
+                f"{run['min_weight']}",
+            )
+        )
     auto = run["backend"] == "auto"
     for name, links in found["links"].items():
         chosen = f"auto takes {links['auto']}" if auto else f"runs by {run['backend']}"

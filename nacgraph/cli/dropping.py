@@ -90,8 +90,17 @@ def curve(arguments: argparse.Namespace) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     rows = _scored(sources, variants, arguments, out)
     _weigh(sources, variants, rows, arguments)
-    table = [rows[v.key] | {"model": v.model, "order": v.order, "keep": v.keep, "seed": v.seed,
-                            "modules": len(v.kept)} for v in variants]  # fmt: skip
+    table = [
+        rows[v.key]
+        | {
+            "model": v.model,
+            "order": v.order,
+            "keep": v.keep,
+            "seed": v.seed,
+            "modules": len(v.kept),
+        }
+        for v in variants
+    ]
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -102,8 +111,13 @@ def curve(arguments: argparse.Namespace) -> dict[str, Any]:
     for line in _table(table):
         print(line, file=sys.stderr)
     print(f"results    {out}/curve.csv, {out}/figure5.svg, {out}/figure5.png", file=sys.stderr)
-    return {"run": str(arguments.run), "split": arguments.split, "majority_accuracy": baseline,
-            "out": str(out), "rows": table}  # fmt: skip
+    return {
+        "run": str(arguments.run),
+        "split": arguments.split,
+        "majority_accuracy": baseline,
+        "out": str(out),
+        "rows": table,
+    }
 
 
 def _numbers(text: str) -> list[float]:
@@ -153,12 +167,20 @@ def _scored(
         if row is None:
             small = prune(source.model, variant.kept)
             found = score(
-                small, source.task, arguments.split, precision=source.precision,
+                small,
+                source.task,
+                arguments.split,
+                precision=source.precision,
                 limit=arguments.samples,
-            )  # fmt: skip
+            )
             low, high = found.ci95
-            row = {"accuracy": found.accuracy, "ci_low": low, "ci_high": high, "n": found.n,
-                   "parameters": small.num_parameters()}  # fmt: skip
+            row = {
+                "accuracy": found.accuracy,
+                "ci_low": low,
+                "ci_high": high,
+                "n": found.n,
+                "parameters": small.num_parameters(),
+            }
         rows[variant.key] = known[_modules(variant)] = dict(row)
         text = json.dumps({"settings": settings, "rows": rows}, indent=1)
         write_atomically(record, text.encode())
@@ -166,8 +188,9 @@ def _scored(
         print(
             f"scored {done + 1}/{len(todo)} · ETA {clock(left)} · {variant.model}, "
             f"{variant.order}, {len(variant.kept)} modules: {percent(row['accuracy'])}",
-            file=sys.stderr, flush=True,
-        )  # fmt: skip
+            file=sys.stderr,
+            flush=True,
+        )
     return {v.key: dict(rows[v.key]) for v in variants}
 
 
@@ -184,16 +207,22 @@ def _kept_rows(record: Path, settings: dict[str, Any]) -> dict[str, dict[str, An
 
 
 def _weigh(
-    sources: Sequence[Source], variants: Sequence[Variant], rows: dict[str, dict[str, Any]],
+    sources: Sequence[Source],
+    variants: Sequence[Variant],
+    rows: dict[str, dict[str, Any]],
     arguments: argparse.Namespace,
-) -> None:  # fmt: skip
+) -> None:
     """Add time and peak memory of one batch; all sizes are timed in turns, in one go."""
     import torch
 
     from nacgraph.utils.machine import peak_of
 
-    print(f"timing     {arguments.repeats} rounds of {arguments.latency_batch} samples, "
-          f"{torch.get_num_threads()} threads", file=sys.stderr, flush=True)  # fmt: skip
+    print(
+        f"timing     {arguments.repeats} rounds of {arguments.latency_batch} samples, "
+        f"{torch.get_num_threads()} threads",
+        file=sys.stderr,
+        flush=True,
+    )
     for source in sources:
         # Time depends on the number of modules alone, near enough: one variant of each stands in.
         sizes = {len(v.kept): v for v in variants if v.model == source.name}

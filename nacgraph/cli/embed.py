@@ -38,8 +38,13 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("run", type=Path, help="a run folder with --condition task or inputs")
-    parser.add_argument("--color", "--colour", default="label", dest="color",
-                        help="tag of the samples, such as skill; label is always one")  # fmt: skip
+    parser.add_argument(
+        "--color",
+        "--colour",
+        default="label",
+        dest="color",
+        help="tag of the samples, such as skill; label is always one",
+    )
     parser.add_argument("--samples", type=int, default=500)
     parser.add_argument("--split", choices=("val", "test"), default="test")
     parser.add_argument("--perplexities", default="5,30,50", help="of t-SNE, with commas")
@@ -71,8 +76,10 @@ def embed(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.color not in tags:
         raise ValueError(f"color: wanted one of {', '.join(tags)}, got {arguments.color!r}")
     if too_high := [p for p in perplexities if not p < len(population.rows)]:
-        raise ValueError(f"perplexities: wanted less than the {len(population.rows)} different "
-                         f"circuits, got {too_high[0]:g}")  # fmt: skip
+        raise ValueError(
+            f"perplexities: wanted less than the {len(population.rows)} different "
+            f"circuits, got {too_high[0]:g}"
+        )
 
     def measures(found: Population) -> dict[str, Any]:
         points = components(found.links)
@@ -85,10 +92,15 @@ def embed(arguments: argparse.Namespace) -> dict[str, Any]:
     result = {
         "run": str(arguments.run),
         "checkpoint": {"name": checkpoint.path.name, "step": checkpoint.state["step"]},
-        "data": task.describe(), "split": arguments.split, "samples": population.samples,
-        "circuits": len(population.rows), "color": arguments.color, "seed": arguments.seed,
-        "permutations": arguments.permutations, "trained": measures(population),
-    }  # fmt: skip
+        "data": task.describe(),
+        "split": arguments.split,
+        "samples": population.samples,
+        "circuits": len(population.rows),
+        "color": arguments.color,
+        "seed": arguments.seed,
+        "permutations": arguments.permutations,
+        "trained": measures(population),
+    }
     # Sentences that are alike make like circuits in any network: what training adds is beyond that.
     fresh = build_nac(replace(config, signature_start="random"), task, None)
     try:
@@ -101,11 +113,14 @@ def embed(arguments: argparse.Namespace) -> dict[str, Any]:
     whole = {
         **result,
         "points": [
-            {"row": int(row), **{name: words[k] for name, words in tags.items()},
-             **{f"tsne_{p:g}": [round(float(x), 4) for x in at[k]] for p, at in places.items()}}
+            {
+                "row": int(row),
+                **{name: words[k] for name, words in tags.items()},
+                **{f"tsne_{p:g}": [round(float(x), 4) for x in at[k]] for p, at in places.items()},
+            }
             for k, row in enumerate(population.rows)
         ],
-    }  # fmt: skip
+    }
     text = json.dumps(whole, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
     write_atomically(out / "embed.json", text.encode())
     print("\n".join(lines(result)), file=sys.stderr)
@@ -120,8 +135,10 @@ def _checked(arguments: argparse.Namespace) -> list[float]:
     except ValueError:
         found = []
     if not found or not all(0 < p < float("inf") for p in found):
-        raise ValueError("perplexities: wanted numbers above 0 with commas between them, "
-                         f"got {arguments.perplexities!r}")  # fmt: skip
+        raise ValueError(
+            "perplexities: wanted numbers above 0 with commas between them, "
+            f"got {arguments.perplexities!r}"
+        )
     return sorted(set(found))
 
 
@@ -189,7 +206,9 @@ def lines(result: Mapping[str, Any]) -> list[str]:
                 f"{name:<12} {which:<10} {silhouette['value']:>+9.3f} p {silhouette['p']:<8.3g}"
                 + "".join(
                     f" {100 * each['value']:>5.1f} % (chance {100 * each['chance']:.1f}) "
-                    f"p {each['p']:<8.3g}" for each in (near, middle)
-                ) + f" {100 * found['majority']:.1f} %"
-            )  # fmt: skip
+                    f"p {each['p']:<8.3g}"
+                    for each in (near, middle)
+                )
+                + f" {100 * found['majority']:.1f} %"
+            )
     return rows

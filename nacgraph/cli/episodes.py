@@ -33,8 +33,17 @@ if TYPE_CHECKING:
     from nacgraph.models.transformer import Model
 
 # What makes two rows of episodes.jsonl the same piece of work; the digest stands for the samples.
-KEY = ("weights", "adapt", "shots", "episode", "digest", "seed", "steps", "learning_rate",
-       "batch_size")  # fmt: skip
+KEY = (
+    "weights",
+    "adapt",
+    "shots",
+    "episode",
+    "digest",
+    "seed",
+    "steps",
+    "learning_rate",
+    "batch_size",
+)
 
 
 @dataclass(frozen=True)
@@ -64,12 +73,19 @@ class Job:
         """The columns of ``episodes.jsonl`` that are known before it is done."""
         recipe = self.recipe
         return {
-            "model": self.source.name, "run": str(self.source.folder),
-            "weights": self.source.weights, "adapt": self.adapt, "shots": self.shots,
-            "episode": self.episode.number, "digest": self.episode.digest,
-            "classes": list(self.episode.classes), "seed": recipe.seed, "steps": recipe.steps,
-            "learning_rate": recipe.rate, "batch_size": recipe.batch_size,
-        }  # fmt: skip
+            "model": self.source.name,
+            "run": str(self.source.folder),
+            "weights": self.source.weights,
+            "adapt": self.adapt,
+            "shots": self.shots,
+            "episode": self.episode.number,
+            "digest": self.episode.digest,
+            "classes": list(self.episode.classes),
+            "seed": recipe.seed,
+            "steps": recipe.steps,
+            "learning_rate": recipe.rate,
+            "batch_size": recipe.batch_size,
+        }
 
 
 def load_sources(arguments: argparse.Namespace) -> list[Source]:
@@ -84,8 +100,9 @@ def load_sources(arguments: argparse.Namespace) -> list[Source]:
     if len(set(names)) < len(names):
         raise ValueError(f"baseline: wanted another run, got {folders[1]} again")
     if len({config.task for _, _, config, _, _ in loaded}) > 1:
-        raise ValueError(f"baseline: wanted a run of task {loaded[0][2].task}, "
-                         f"got {loaded[1][2].task}")  # fmt: skip
+        raise ValueError(
+            f"baseline: wanted a run of task {loaded[0][2].task}, got {loaded[1][2].task}"
+        )
     found = []
     for name, folder, (model, task, config, checkpoint, _) in zip(
         names, folders, loaded, strict=True
@@ -181,9 +198,12 @@ def work_off(jobs: Iterator[Job], count: int, record: Path) -> list[dict[str, An
             right, loss = _scored(job)
             asked = len(job.episode.queries)
             known[key] = job.row | {
-                "right": right, "n": asked, "accuracy": right / asked, "loss": loss,
+                "right": right,
+                "n": asked,
+                "accuracy": right / asked,
+                "loss": loss,
                 "seconds": round(time.monotonic() - began, 3),
-            }  # fmt: skip
+            }
             record.parent.mkdir(parents=True, exist_ok=True)
             lines = [json.dumps(each, ensure_ascii=False) for each in known.values()]
             write_atomically(record, ("\n".join(lines) + "\n").encode())

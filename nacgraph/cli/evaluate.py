@@ -31,13 +31,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--split", choices=("test", "val"), default="test")
     parser.add_argument("--out", type=Path, help="also write the JSON here")
     parser.add_argument("--batch-size", type=int, help="that of the run if not given")
-    parser.add_argument("--by", action="append", default=[], metavar="TAG",
-                        help="accuracy apart by what the task says of its samples, as root for "
-                        "listops, skill for nlvr2; may be given again")  # fmt: skip
+    parser.add_argument(
+        "--by",
+        action="append",
+        default=[],
+        metavar="TAG",
+        help="accuracy apart by what the task says of its samples, as root for "
+        "listops, skill for nlvr2; may be given again",
+    )
     add_shared(
-        parser, "data", "cache_dir", "device", "threads", "plugin",
+        parser,
+        "data",
+        "cache_dir",
+        "device",
+        "threads",
+        "plugin",
         data="file or folder of the task; the run's own if not given",
-    )  # fmt: skip
+    )
     arguments = parser.parse_args(argv)
     return answer(lambda: evaluate(arguments))
 
@@ -61,18 +71,24 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     device = device_of(arguments.device)
     tags = task.tags(arguments.split) if arguments.by else {}
     if unknown := [name for name in arguments.by if name not in tags]:
-        raise ValueError(f"by: wanted one of {', '.join(tags) or 'none'} for task {config.task}, "
-                         f"got {unknown[0]!r}")  # fmt: skip
+        raise ValueError(
+            f"by: wanted one of {', '.join(tags) or 'none'} for task {config.task}, "
+            f"got {unknown[0]!r}"
+        )
     hits: dict[int, bool] = {}
 
     def note(rows: Tensor, right: Tensor) -> None:
         hits.update(zip(rows.tolist(), right.tolist(), strict=True))
 
     found = score(
-        model.to(device), task, arguments.split, device, config.precision,
+        model.to(device),
+        task,
+        arguments.split,
+        device,
+        config.precision,
         progress=Counted(arguments.split, _say),
         each=note if arguments.by else None,
-    )  # fmt: skip
+    )
     baselines = task.baselines(arguments.split)
     # Where the data has fewer classes than the run: accuracy if only those may be answered.
     among = found.accuracy_among
@@ -102,10 +118,13 @@ def by_tag(words: Sequence[str], hits: Mapping[int, bool]) -> dict[str, Any]:
     for row, right in hits.items():
         groups.setdefault(str(words[row]), []).append(right)
     return {
-        word: {"n": len(found), "accuracy": sum(found) / len(found),
-               "ci95": list(wilson(sum(found), len(found)))}
+        word: {
+            "n": len(found),
+            "accuracy": sum(found) / len(found),
+            "ci95": list(wilson(sum(found), len(found))),
+        }
         for word, found in sorted(groups.items(), key=lambda item: _natural(item[0]))
-    }  # fmt: skip
+    }
 
 
 def _natural(word: str) -> tuple[bool, float, str]:

@@ -47,14 +47,21 @@ def _parser() -> argparse.ArgumentParser:
     add("--mode", help="expected or threshold; what the run evaluates with, or else expected")
     add("--out", type=Path, help="the file; RUN/circuit_MODE.onnx or .pt2 if not given")
     add("--samples", type=int, default=64, help="real samples compared (default %(default)s)")
-    add("--tolerance", type=float, default=1e-4,
-        help="largest difference of logits that passes (default %(default)s)")  # fmt: skip
+    add(
+        "--tolerance",
+        type=float,
+        default=1e-4,
+        help="largest difference of logits that passes (default %(default)s)",
+    )
     add("--opset", type=int, help="of ONNX")
     add("--split", choices=("val", "test"), default="val", help="where samples are taken from")
     add_shared(
-        parser, "data", "cache_dir", "plugin",
+        parser,
+        "data",
+        "cache_dir",
+        "plugin",
         data="a TSV file or a folder; the run's own data if not given",
-    )  # fmt: skip
+    )
     return parser
 
 
@@ -94,9 +101,15 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
     began = time.perf_counter()
     with one_thread():
         made = export_circuit(
-            model, out, samples, arguments.format, mode, arguments.tolerance, arguments.opset,
+            model,
+            out,
+            samples,
+            arguments.format,
+            mode,
+            arguments.tolerance,
+            arguments.opset,
             metadata,
-        )  # fmt: skip
+        )
         seconds = time.perf_counter() - began
         print(f"written    {out}; measuring its speed", file=sys.stderr)
         speed = latencies(model, mode, made.run, samples)
@@ -147,10 +160,14 @@ def latencies(
         first = (len(ordered) - size) // 2  # those of middle length
         batch = joined(ordered[first : first + size])
         times = in_turn(partial(logits_of, model, mode, *batch), partial(run, *batch))
-        found.append({
-            "batch": size, "length": batch[1].shape[1],
-            "model_seconds": median(times[0]), "export_seconds": median(times[1]),
-        })  # fmt: skip
+        found.append(
+            {
+                "batch": size,
+                "length": batch[1].shape[1],
+                "model_seconds": median(times[0]),
+                "export_seconds": median(times[1]),
+            }
+        )
     return found
 
 

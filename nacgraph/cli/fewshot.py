@@ -39,28 +39,51 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("run", type=Path, help="a run folder of nacgraph train")
-    parser.add_argument("--dataset", help="other data of the same task, `embedded` for the task's "
-                        "own; if not given that of the run, of which classes were left out with "
-                        "--task-set without_classes=…")  # fmt: skip
+    parser.add_argument(
+        "--dataset",
+        help="other data of the same task, `embedded` for the task's "
+        "own; if not given that of the run, of which classes were left out with "
+        "--task-set without_classes=…",
+    )
     parser.add_argument("--ways", type=int, default=8, help="classes an episode")
-    parser.add_argument("--shots", default="1,2,4,8,16", help="samples of each to learn from, with "
-                        "commas (default %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--shots",
+        default="1,2,4,8,16",
+        help="samples of each to learn from, with commas (default %(default)s)",
+    )
     parser.add_argument("--queries", type=int, default=15, help="others of each that are asked")
     parser.add_argument("--episodes", type=int, default=20)
-    parser.add_argument("--adapt", action="append", metavar="PARTS", help="what learns beside the "
-                        f"new head: {', '.join(PARTS)} (default all), or several with commas; "
-                        "given again, the next setting to compare")  # fmt: skip
+    parser.add_argument(
+        "--adapt",
+        action="append",
+        metavar="PARTS",
+        help="what learns beside the "
+        f"new head: {', '.join(PARTS)} (default all), or several with commas; "
+        "given again, the next setting to compare",
+    )
     parser.add_argument("--steps", type=int, default=50, help="steps of fine-tuning")
-    parser.add_argument("--learning-rate", type=float, help="at the first step, then a cosine; "
-                        "0.001 with all, else 0.03 if not given")  # fmt: skip
-    parser.add_argument("--batch-size", type=int, default=Recipe.batch_size,
-                        help="support samples a step, at most (default %(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--learning-rate",
+        type=float,
+        help="at the first step, then a cosine; 0.001 with all, else 0.03 if not given",
+    )
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=Recipe.batch_size,
+        help="support samples a step, at most (default %(default)s)",
+    )
     parser.add_argument("--baseline", type=Path, help="a second run, given the same episodes")
     parser.add_argument("--seed", type=int, default=0, help="of the episodes")
     parser.add_argument("--out", type=Path, help="folder of the results; RUN/fewshot by default")
     add_shared(parser, "cache_dir", "threads", "plugin")
-    parser.add_argument("--task-set", nargs="+", action="extend", default=[], help="KEY=VALUE …: "
-                        "parameters of the task, when it reads the episodes' data")  # fmt: skip
+    parser.add_argument(
+        "--task-set",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="KEY=VALUE …: parameters of the task, when it reads the episodes' data",
+    )
     return parser
 
 
@@ -101,8 +124,9 @@ def _checked(arguments: argparse.Namespace) -> tuple[list[int], list[tuple[str, 
     try:
         shots = sorted({int(part) for part in arguments.shots.split(",")})
     except ValueError:
-        raise ValueError(f"shots: wanted whole numbers with commas between them, "
-                         f"got {arguments.shots!r}") from None  # fmt: skip
+        raise ValueError(
+            f"shots: wanted whole numbers with commas between them, got {arguments.shots!r}"
+        ) from None
     if shots[0] < 1:
         raise ValueError(f"shots: wanted at least 1, got {shots[0]}")
     return shots, list(dict.fromkeys(parts_of(text) for text in arguments.adapt or ["all"]))
@@ -129,19 +153,26 @@ def summary(
                 width = source.config.width
                 heads = (width + 1) * arguments.ways
                 learns = sum(p.numel() for p in learning(source.model, parts).values()) + heads
-                series.append({
-                    "model": source.name, "adapt": name, "shots": few, "parameters": learns,
-                    "learning_rate": mine[0]["learning_rate"],
-                    **mean_interval([row["accuracy"] for row in mine]),
-                })  # fmt: skip
+                series.append(
+                    {
+                        "model": source.name,
+                        "adapt": name,
+                        "shots": few,
+                        "parameters": learns,
+                        "learning_rate": mine[0]["learning_rate"],
+                        **mean_interval([row["accuracy"] for row in mine]),
+                    }
+                )
             if len(both) == 2:
                 right, other = ([row["right"] for row in each] for each in both)
                 apart = paired_difference(right, other, both[0][0]["n"])
                 differences.append({"adapt": name, "shots": few, **apart})
     settings = ("ways", "queries", "episodes", "steps", "batch_size", "seed")
     return {
-        "runs": {s.name: {"folder": str(s.folder), "weights": s.weights, "model": s.config.model}
-                 for s in sources},
+        "runs": {
+            s.name: {"folder": str(s.folder), "weights": s.weights, "model": s.config.model}
+            for s in sources
+        },
         "baseline": sources[1].name if len(sources) > 1 else None,
         "data": pool.task.describe(),
         "classes": list(pool.classes),
@@ -149,9 +180,11 @@ def summary(
         "chance": 1 / arguments.ways,
         "series": series,
         "differences": differences,
-        "digests": {str(few): [row["digest"] for row in by_place[sources[0].name,
-                    "+".join(adapts[0]), few]] for few in shots},
-    }  # fmt: skip
+        "digests": {
+            str(few): [row["digest"] for row in by_place[sources[0].name, "+".join(adapts[0]), few]]
+            for few in shots
+        },
+    }
 
 
 def table(found: dict[str, Any]) -> str:
@@ -169,12 +202,15 @@ def table(found: dict[str, Any]) -> str:
         lines.append(" | ".join(row))
     last = {(s["model"], s["adapt"]): s["parameters"] for s in found["series"]}
     counts = ", ".join(f"{model} {adapt} {n:,}" for (model, adapt), n in last.items())
-    return "\n".join([
-        *(f"| {line} |" for line in lines), "",
-        f"Accuracy in %, mean ± half of the 95 % interval over {found['episodes']} episodes; "
-        f"{found['ways']} ways, chance {100 * found['chance']:.1f}; parameters that learn: "
-        f"{counts}.",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            *(f"| {line} |" for line in lines),
+            "",
+            f"Accuracy in %, mean ± half of the 95 % interval over {found['episodes']} episodes; "
+            f"{found['ways']} ways, chance {100 * found['chance']:.1f}; parameters that learn: "
+            f"{counts}.",
+        ]
+    )
 
 
 def _points(value: dict[str, Any], sign: str = "") -> str:
@@ -190,8 +226,10 @@ def _draw(found: dict[str, Any], out: Path) -> None:
     from nacgraph.viz.output import save
 
     order = {name: k for k, name in enumerate(found["runs"])}
-    rows = [s | {"kind": found["runs"][s["model"]]["model"], "baseline": order[s["model"]] > 0}
-            for s in found["series"]]  # fmt: skip
+    rows = [
+        s | {"kind": found["runs"][s["model"]]["model"], "baseline": order[s["model"]] > 0}
+        for s in found["series"]
+    ]
     figure = fewshot_figure(rows, found["chance"], f"{found['ways']} ways")
     for suffix in ("svg", "png"):
         save(figure, out / f"figure4.{suffix}")

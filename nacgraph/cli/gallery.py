@@ -56,55 +56,75 @@ class Gallery:
         from nacgraph import viz
 
         yield (
-            "circuit", "The circuit", "Force layout with attraction inverse to signature distance, "
+            "circuit",
+            "The circuit",
+            "Force layout with attraction inverse to signature distance, "
             "a line where P > 0.5, squares for read-outs; colours are communities.",
             lambda: viz.circuit_drawing(
-                self.link, self.positions, "community", self.labels,
+                self.link,
+                self.positions,
+                "community",
+                self.labels,
                 readout_probability=self.readout_link,
             ),
-        )  # fmt: skip
+        )
         if self.target is not None:
             yield (
-                "prior", "P beside its prior", "Target and learned link probabilities, modules in "
+                "prior",
+                "P beside its prior",
+                "Target and learned link probabilities, modules in "
                 "the order of their best match, and the links with P > 0.5.",
-                lambda: viz.circuit_figure(
-                    "", self.link, self.target, self.order, difference=True
-                ),
-            )  # fmt: skip
+                lambda: viz.circuit_figure("", self.link, self.target, self.order, difference=True),
+            )
         yield (
-            "degrees", "Degrees", "Share of modules with at least this degree: expected under P, "
-            "of P > 0.5, and of sampled graphs.", self._degrees,
-        )  # fmt: skip
+            "degrees",
+            "Degrees",
+            "Share of modules with at least this degree: expected under P, "
+            "of P > 0.5, and of sampled graphs.",
+            self._degrees,
+        )
         if (self.run / "metrics.csv").is_file():
             yield "training", "Training", "What training did to the circuit.", self._training
         if (self.run / "frames").is_dir():
             yield (
-                "frames", "The circuit over training", "P in matched order above, links with "
-                "P > 0.5 below; all steps share order, places and colours.", self._frames,
-            )  # fmt: skip
+                "frames",
+                "The circuit over training",
+                "P in matched order above, links with "
+                "P > 0.5 below; all steps share order, places and colours.",
+                self._frames,
+            )
             if len(list((self.run / "frames").glob("step_*.npz"))) >= 8:
                 yield (
-                    "embedding", "Its path", "Lower triangle of P at each frame → PCA → t-SNE, at "
-                    "two perplexities.", self._path,
-                )  # fmt: skip
+                    "embedding",
+                    "Its path",
+                    "Lower triangle of P at each frame → PCA → t-SNE, at two perplexities.",
+                    self._path,
+                )
         if self.seen is not None:
             yield (
-                "modules", "What modules do", "Codes against links, what is read, what is lost "
-                "without a module, and how much read-outs are believed.", self._modules,
-            )  # fmt: skip
+                "modules",
+                "What modules do",
+                "Codes against links, what is read, what is lost "
+                "without a module, and how much read-outs are believed.",
+                self._modules,
+            )
         embedding = self.stats["views"]["probability"].get("spectral_embedding", {})
         if embedding.get("value"):
             yield (
-                "spectrum", "Spectral embedding", "Adjacency spectral embedding of P; colours are "
-                "communities.",
+                "spectrum",
+                "Spectral embedding",
+                "Adjacency spectral embedding of P; colours are communities.",
                 lambda: viz.spectral_figure(np.array(embedding["value"], float), self.labels),
-            )  # fmt: skip
+            )
         blocks = self._blocks()
         if blocks:
             yield (
-                "blocks", "Block models", "Share of pairs linked between blocks (P > 0.5), and "
-                "how many modules each block has.", lambda: viz.block_figure(blocks),
-            )  # fmt: skip
+                "blocks",
+                "Block models",
+                "Share of pairs linked between blocks (P > 0.5), and "
+                "how many modules each block has.",
+                lambda: viz.block_figure(blocks),
+            )
 
     def _degrees(self) -> Figure:
         from nacgraph.viz import degree_ccdf_figure
@@ -116,8 +136,11 @@ class Gallery:
         for _ in range(5):
             upper = np.triu(rng.random(off.shape) < off, 1)
             drawn.append((upper | upper.T).sum(1))
-        views = {"probability": off.sum(1), "threshold": (off > 0.5).sum(1),
-                 "sampled": np.array(drawn)}  # fmt: skip
+        views = {
+            "probability": off.sum(1),
+            "threshold": (off > 0.5).sum(1),
+            "sampled": np.array(drawn),
+        }
         prior = None if self.target is None else (self.target.sum(1) - 1).numpy()
         return degree_ccdf_figure(views, prior)
 
@@ -176,9 +199,11 @@ class Gallery:
         if seen is None:
             raise ValueError("seen: wanted a probe, got None")
         found: dict[str, Any] = {
-            "P": self.link, "code_similarity": seen.code_similarity,
-            "modules": self.stats["modules"], "readouts": self.stats["readouts"],
-        }  # fmt: skip
+            "P": self.link,
+            "code_similarity": seen.code_similarity,
+            "modules": self.stats["modules"],
+            "readouts": self.stats["readouts"],
+        }
         if seen.token_attention is not None:
             found |= {"token_attention": seen.token_attention, "token_names": seen.token_names}
         return modules_figure(found)
@@ -273,12 +298,19 @@ def facts(config: RunConfig, stats: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append(("Test accuracy", text))
     elif summary.get("val_accuracy") is not None:
         found.append(("Validation accuracy", percent(summary["val_accuracy"])))
-    for key, name in (("majority_accuracy", "Majority class"),
-                      ("root_operator_accuracy", "Root operator")):  # fmt: skip
+    for key, name in (
+        ("majority_accuracy", "Majority class"),
+        ("root_operator_accuracy", "Root operator"),
+    ):
         if summary.get(key) is not None:
             found.append((name, percent(summary[key])))
-    found.append(("Modules", f"{config.modules} processors, {config.readouts} read-outs, "
-                  f"{config.rounds} rounds, width {config.width}"))  # fmt: skip
+    found.append(
+        (
+            "Modules",
+            f"{config.modules} processors, {config.readouts} read-outs, "
+            f"{config.rounds} rounds, width {config.width}",
+        )
+    )
     if summary.get("parameters"):
         found.append(("Parameters", f"{summary['parameters']:,}"))
     if pruned := summary.get("pruned"):

@@ -161,8 +161,9 @@ def parse(argv: Sequence[str]) -> Parsed:
     if config_path is None and "start" in flags:  # sizes as there, unless said otherwise
         config_path = str(Path(flags["start"]) / "config.yaml")
         if not Path(config_path).is_file():
-            raise ConfigError([f"start: wanted a run folder with a config.yaml, got "
-                               f"{flags['start']}"])  # fmt: skip
+            raise ConfigError(
+                [f"start: wanted a run folder with a config.yaml, got {flags['start']}"]
+            )
     written = read_yaml(Path(config_path)) if config_path is not None else {}
     source = f"{config_path}: " if config_path else ""
     problems += [

@@ -67,9 +67,11 @@ def make_plan(parsed: Parsed, first: bool = True) -> Plan:
         folder = existing[0] if config.out else existing[-1]
         if first and config.out and folder.exists() and _content(folder):
             raise ConfigError(
-                [f"out: wanted a new or empty folder, got {folder}, which holds "
-                 f"{', '.join(_content(folder)[:3])} …; to continue it add --resume auto"]
-            )  # fmt: skip
+                [
+                    f"out: wanted a new or empty folder, got {folder}, which holds "
+                    f"{', '.join(_content(folder)[:3])} …; to continue it add --resume auto"
+                ]
+            )
         return Plan(config, folder, None, notes)
     if config.resume == "auto":
         folder = existing[0] if config.out else existing[max(0, len(existing) - 2)]
@@ -94,10 +96,12 @@ def make_plan(parsed: Parsed, first: bool = True) -> Plan:
     if checkpoint is None and skipped:
         raise CheckpointError(f"{folder}: every checkpoint is damaged: " + "; ".join(skipped))
     if checkpoint is None and (folder / "summary.json").is_file():
-        raise ConfigError([
-            f"resume: wanted an unfinished run, got {folder}, which holds weights but no step to "
-            f"go on from; begin a new run with them: nacgraph train --start {folder}"
-        ])  # fmt: skip
+        raise ConfigError(
+            [
+                f"resume: wanted an unfinished run, got {folder}, which holds weights but no "
+                f"step to go on from; begin a new run with them: nacgraph train --start {folder}"
+            ]
+        )
     # What may differ is taken from this command line as far as it was asked for.
     free = {k: getattr(config, k) for k in FREE_ON_RESUME if k in parsed.asked}
     free |= {"plugin": config.plugin, "resume": config.resume}

@@ -37,21 +37,38 @@ def _parser() -> argparse.ArgumentParser:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--keep", type=float, help="share of the modules that stays, in (0, 1]")
     what.add_argument("--curve", action="store_true", help="several shares and orders")
-    parser.add_argument("--order", choices=ORDERS, default="degree", help="which go first: the "
-                        "least linked, any, or those whose removal costs least")  # fmt: skip
+    parser.add_argument(
+        "--order",
+        choices=ORDERS,
+        default="degree",
+        help="which go first: the least linked, any, or those whose removal costs least",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of a random order")
-    parser.add_argument("--out", type=Path, help="new folder; RUN-keepPERCENT-ORDER, for a curve "
-                        "RUN/pruning, if not given")  # fmt: skip
-    parser.add_argument("--lesion-samples", type=int, help="validation samples on which each "
-                        "module is removed to measure contributions, beside gradients on 128; as "
-                        "many as about a minute allows if not given")  # fmt: skip
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="new folder; RUN-keepPERCENT-ORDER, for a curve RUN/pruning, if not given",
+    )
+    parser.add_argument(
+        "--lesion-samples",
+        type=int,
+        help="validation samples on which each "
+        "module is removed to measure contributions, beside gradients on 128; as "
+        "many as about a minute allows if not given",
+    )
     curve = parser.add_argument_group("for --curve")
-    curve.add_argument("--keeps", default=",".join(f"{k:g}" for k in KEEPS),
-                       help="shares, with commas (default %(default)s)")  # fmt: skip
+    curve.add_argument(
+        "--keeps",
+        default=",".join(f"{k:g}" for k in KEEPS),
+        help="shares, with commas (default %(default)s)",
+    )
     curve.add_argument("--orders", default=",".join(ORDERS), help="with commas")
     curve.add_argument("--seeds", type=int, default=3, help="random orders drawn")
-    curve.add_argument("--baseline", type=Path, help="a further run, of perceiver_io say, whose "
-                       "modules are dropped at random")  # fmt: skip
+    curve.add_argument(
+        "--baseline",
+        type=Path,
+        help="a further run, of perceiver_io say, whose modules are dropped at random",
+    )
     curve.add_argument("--split", choices=("val", "test"), default="val")
     curve.add_argument("--samples", type=int, help="samples scored; the whole split if not given")
     curve.add_argument("--latency-batch", type=int, default=8, help="samples a timed batch")
@@ -100,10 +117,14 @@ def smaller_run(arguments: argparse.Namespace) -> dict[str, Any]:
     found = score(small, task, "val", precision=config.precision)
     summary = read_summary(source)
     made = {
-        "from": str(source), "checkpoint": checkpoint.path.name, "order": arguments.order,
-        "keep": arguments.keep, "seed": arguments.seed, "modules_before": config.modules,
+        "from": str(source),
+        "checkpoint": checkpoint.path.name,
+        "order": arguments.order,
+        "keep": arguments.keep,
+        "seed": arguments.seed,
+        "modules_before": config.modules,
         "kept": kept.tolist(),
-    }  # fmt: skip
+    }
     folder = RunFolder(out)
     folder.create(new, task)
     weights = {f"model/{name}": t for name, t in small.state_dict().items()}
@@ -113,19 +134,21 @@ def smaller_run(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     save_checkpoint(folder.checkpoints, "best", weights, state)
     folder.save_circuit(arrays)
-    folder.save_summary({
-        **{name: getattr(new, name) for name in ("task", "prior", "model", "preset", "seed")},
-        "steps": checkpoint.state["step"],
-        "parameters": small.num_parameters(),
-        "best_step": checkpoint.state["best_step"],
-        "val_accuracy": found.accuracy,
-        "test_accuracy": None,
-        **task.baselines("test"),
-        **numbers,
-        "pruned": made,
-        "data": task.describe(),
-        "versions": versions(),
-    })  # fmt: skip
+    folder.save_summary(
+        {
+            **{name: getattr(new, name) for name in ("task", "prior", "model", "preset", "seed")},
+            "steps": checkpoint.state["step"],
+            "parameters": small.num_parameters(),
+            "best_step": checkpoint.state["best_step"],
+            "val_accuracy": found.accuracy,
+            "test_accuracy": None,
+            **task.baselines("test"),
+            **numbers,
+            "pruned": made,
+            "data": task.describe(),
+            "versions": versions(),
+        }
+    )
     before = summary.get("val_accuracy")
     print(
         f"kept       {count} of {config.modules} modules by {arguments.order}: "
@@ -136,8 +159,14 @@ def smaller_run(arguments: argparse.Namespace) -> dict[str, Any]:
         f"           nacgraph train --start {out} --out {out}-tuned --steps 500",
         file=sys.stderr,
     )
-    return {**made, "run": str(out), "modules": count, "parameters": small.num_parameters(),
-            "val_accuracy": found.accuracy, "val_accuracy_before": before}  # fmt: skip
+    return {
+        **made,
+        "run": str(out),
+        "modules": count,
+        "parameters": small.num_parameters(),
+        "val_accuracy": found.accuracy,
+        "val_accuracy_before": before,
+    }
 
 
 def order_of(order: str, model: Any, task: Any, arguments: Any, seed: int) -> Any:

@@ -44,10 +44,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder of results; the first RUN if not given")
     parser.add_argument("--sheet", action="store_true", help="also draw renditions.png")
     add_shared(
-        parser, "data", "cache_dir", "device", "threads", "plugin",
+        parser,
+        "data",
+        "cache_dir",
+        "device",
+        "threads",
+        "plugin",
         data="other images; the run's own if not given",
         cache_dir="where decoded images are kept",
-    )  # fmt: skip
+    )
     arguments = parser.parse_args(argv)
     return answer(lambda: "\n".join(lines(evaluate(arguments))))
 
@@ -82,9 +87,11 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     same_images(tasks, names, split)
     found = score_all(models, tasks[0], split, limit, chosen, arguments.seed, device)
     result = summary(names, found, chosen) | {
-        "data": tasks[0].describe(), "split": split, "seed": arguments.seed,
+        "data": tasks[0].describe(),
+        "split": split,
+        "seed": arguments.seed,
         "majority_accuracy": tasks[0].baselines(split)["majority_accuracy"],
-    }  # fmt: skip
+    }
     out = arguments.out or arguments.runs[0]
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(result, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
@@ -136,9 +143,14 @@ def same_images(tasks: Sequence[Images], names: Sequence[str], split: str) -> No
 
 
 def score_all(
-    models: Sequence[Model], task: Images, split: str, limit: int | None,
-    chosen: Mapping[str, list[int]], seed: int, device: str,
-) -> list[Right]:  # fmt: skip
+    models: Sequence[Model],
+    task: Images,
+    split: str,
+    limit: int | None,
+    chosen: Mapping[str, list[int]],
+    seed: int,
+    device: str,
+) -> list[Right]:
     """Which samples each model answers right; an image is rendered once for all models."""
     import torch
 
@@ -178,8 +190,15 @@ def summary(
             rendition: float(np.mean([cell["accuracy"] for cell in cells.values()]))
             for rendition, cells in rendered.items()
         }
-        runs.append({"run": name, "clean": accuracy(right[CLEAN]), "renditions": rendered,
-                     "means": means, "mean": float(np.mean(list(means.values())))})  # fmt: skip
+        runs.append(
+            {
+                "run": name,
+                "clean": accuracy(right[CLEAN]),
+                "renditions": rendered,
+                "means": means,
+                "mean": float(np.mean(list(means.values()))),
+            }
+        )
     result: dict[str, Any] = {"n": len(found[0][CLEAN]), "runs": runs}
     if len(found) == 2:
         result["difference"] = {

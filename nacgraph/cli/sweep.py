@@ -49,19 +49,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, help="number of seeds; the scale's if not given")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
     parser.add_argument("--out", type=Path, help="folder; sweeps/RECIPE-SCALE if not given")
-    parser.add_argument("--data", action="append", default=[], metavar="NAME=PATH",
-                        help="where a dataset of the recipe is")  # fmt: skip
-    parser.add_argument("--only", action="append", default=[], metavar="TEXT",
-                        help="cells whose name, or a point's, has this in it")  # fmt: skip
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE",
-                        help="a field for all cells, over what the recipe says")  # fmt: skip
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="where a dataset of the recipe is",
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="cells whose name, or a point's, has this in it",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a field for all cells, over what the recipe says",
+    )
     parser.add_argument("--launcher", choices=LAUNCHERS, default="process")
-    parser.add_argument("--launcher-set", action="append", default=[], metavar="KEY=VALUE",
-                        help="of submitit: timeout_min=600, slurm_partition=gpu")  # fmt: skip
+    parser.add_argument(
+        "--launcher-set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="of submitit: timeout_min=600, slurm_partition=gpu",
+    )
     add_shared(parser, "cache_dir", "plugin")
     parser.add_argument("--list", action="store_true", help="say what would run, and stop")
-    parser.add_argument("--tables", action="store_true",
-                        help="run nothing: tables and pictures of what is finished")  # fmt: skip
+    parser.add_argument(
+        "--tables", action="store_true", help="run nothing: tables and pictures of what is finished"
+    )
     arguments = parser.parse_args(argv)
     failed: list[str] = []
     code = answer(lambda: "\n".join(_run(arguments, failed)))
@@ -84,8 +105,11 @@ def _run(arguments: argparse.Namespace, failed: list[str]) -> list[str]:
         raise ValueError(f"jobs: wanted at least 1, got {arguments.jobs}")
     jobs = jobs_of(cells, recipe.after, out, arguments.scale, flags, data_paths(arguments))
     ready = sum(not job.left() for job in jobs)
-    print(f"sweep      {recipe.title}, scale {arguments.scale}: {len(jobs)} cells, {ready} ready\n"
-          f"results    {out}", file=sys.stderr)  # fmt: skip
+    print(
+        f"sweep      {recipe.title}, scale {arguments.scale}: {len(jobs)} cells, {ready} ready\n"
+        f"results    {out}",
+        file=sys.stderr,
+    )
     stem = out / arguments.recipe.stem
     codes: dict[str, int] = {}
     try:
@@ -106,12 +130,19 @@ def chosen(recipe: Recipe, arguments: argparse.Namespace) -> list[Cell]:
     cells = recipe.cells(arguments.scale, arguments.seeds, data_paths(arguments))
     if arguments.only:
         example = cells[-1].name
-        cells = [cell for cell in cells if any(
-            text in name for text in arguments.only for name in (cell.name, *cell.points.values())
-        )]  # fmt: skip
+        cells = [
+            cell
+            for cell in cells
+            if any(
+                text in name
+                for text in arguments.only
+                for name in (cell.name, *cell.points.values())
+            )
+        ]
         if not cells:
-            raise ValueError(f"only: wanted a part of a cell's name, such as {example}, "
-                             f"got {arguments.only}")  # fmt: skip
+            raise ValueError(
+                f"only: wanted a part of a cell's name, such as {example}, got {arguments.only}"
+            )
     return [Cell(cell.points, cell.seed, {**cell.fields, **sets}) for cell in cells]
 
 
@@ -125,8 +156,12 @@ def command(arguments: argparse.Namespace) -> str:
     """The command that makes these tables, without folders and what changes no number."""
     words = ["nacgraph", "sweep", arguments.recipe.name, "--scale", arguments.scale]
     words += ["--seeds", str(arguments.seeds)] if arguments.seeds else []
-    words += [word for name in ("only", "set") for each in getattr(arguments, name)
-              for word in (f"--{name}", each)]  # fmt: skip
+    words += [
+        word
+        for name in ("only", "set")
+        for each in getattr(arguments, name)
+        for word in (f"--{name}", each)
+    ]
     for each in arguments.data:
         words += ["--data", f"{each.partition('=')[0]}=PATH"]
     for each in arguments.plugin:

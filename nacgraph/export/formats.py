@@ -96,9 +96,15 @@ class OnnxFile:
     def convert(self, program: ExportedProgram, axes: dict[str, Any]) -> None:
         with _quiet():
             made = torch.onnx.export(
-                program, (), input_names=list(axes), output_names=[OUTPUT], dynamic_shapes=axes,
-                opset_version=self.opset, dynamo=True, verbose=False,
-            )  # fmt: skip
+                program,
+                (),
+                input_names=list(axes),
+                output_names=[OUTPUT],
+                dynamic_shapes=axes,
+                opset_version=self.opset,
+                dynamo=True,
+                verbose=False,
+            )
         if made is None:  # as its type allows
             raise ExportError("torch.onnx.export returned nothing")
         self.model = made.model_proto

@@ -43,8 +43,10 @@ class CircuitDesign:
     readout_states: Tensor
 
     def __post_init__(self) -> None:
-        leading = {"processor": self.processor_codes.shape[:-1],
-                   "readout": self.readout_codes.shape[:-1]}
+        leading = {
+            "processor": self.processor_codes.shape[:-1],
+            "readout": self.readout_codes.shape[:-1],
+        }
         for field in fields(self):
             role, kind = field.name.split("_")
             shape = getattr(self, field.name).shape
@@ -97,8 +99,10 @@ class CircuitDesign:
             ValueError: If the design is conditional; take one sample with :meth:`sample`.
         """
         if self.conditional:
-            raise ValueError("design: wanted one shared by all samples, got a conditional one; "
-                             "take one sample with design.sample(i)")
+            raise ValueError(
+                "design: wanted one shared by all samples, got a conditional one; "
+                "take one sample with design.sample(i)"
+            )
         among, out = self.links(bandwidth)
         among = among.masked_fill(torch.eye(len(among), dtype=torch.bool, device=among.device), 0)
         everything = torch.cat([among, out]).detach()
@@ -119,8 +123,9 @@ class CircuitDesign:
 
         data = self.to_data(bandwidth, min_probability)
         graph = nx.DiGraph()
-        for node, (role, degree) in enumerate(zip(data.role.tolist(), data.degree.tolist(),
-                                                  strict=True)):
+        for node, (role, degree) in enumerate(
+            zip(data.role.tolist(), data.degree.tolist(), strict=True)
+        ):
             graph.add_node(node, role="readout" if role else "processor", degree=degree)
         pairs = data.edge_index.t().tolist()
         for (sender, receiver), p in zip(pairs, data.edge_attr[:, 0].tolist(), strict=True):

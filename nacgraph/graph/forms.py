@@ -146,8 +146,10 @@ class EdgeGraph:
 
     @cached_property
     def mask(self) -> Tensor:
-        return torch.zeros(self._pairs, dtype=torch.bool).index_fill(0, self._place, True).view(
-            self._shape
+        return (
+            torch.zeros(self._pairs, dtype=torch.bool)
+            .index_fill(0, self._place, True)
+            .view(self._shape)
         )
 
     @cached_property

@@ -160,9 +160,13 @@ class SignatureKernel(nn.Module):
         longest = int(edges.rowptr.diff().max())
         rows = Rows(edges.rowptr, edges.sender, log_weight, longest)
         return EdgeGraph(
-            rows, edges.num_receivers, edges.num_senders, edges.graphs, link,
+            rows,
+            edges.num_receivers,
+            edges.num_senders,
+            edges.graphs,
+            link,
             math.log(0.5) if mode == "concrete" else -math.inf,
-        )  # fmt: skip
+        )
 
     def _weigh(
         self, log_p: Tensor, mode: str, generator: torch.Generator | None
@@ -182,9 +186,7 @@ class SignatureKernel(nn.Module):
         return log_k, log_k >= _log(self.min_weight)
 
 
-def _log_probabilities(
-    receivers: Tensor, senders: Tensor, bandwidth: float, among: bool
-) -> Tensor:
+def _log_probabilities(receivers: Tensor, senders: Tensor, bandwidth: float, among: bool) -> Tensor:
     log_p = log_link_probabilities(receivers, senders, bandwidth)
     if among:  # P_ii = 1 exactly, not up to rounding
         own = torch.eye(log_p.shape[-1], dtype=torch.bool, device=log_p.device)

@@ -44,10 +44,9 @@ def log_link_probabilities(receivers: Tensor, senders: Tensor, bandwidth: float)
     # Below fp32 the distance of near signatures would round to zero, and autocast would do that.
     with torch.autocast(receivers.device.type, enabled=False):
         wide = torch.promote_types(receivers.dtype, torch.float32)
-        cosine = (
-            F.normalize(receivers.to(wide), dim=-1)
-            @ F.normalize(senders.to(wide), dim=-1).transpose(-1, -2)
-        )
+        cosine = F.normalize(receivers.to(wide), dim=-1) @ F.normalize(
+            senders.to(wide), dim=-1
+        ).transpose(-1, -2)
         return -(1 - cosine).clamp_min(0) / bandwidth
 
 

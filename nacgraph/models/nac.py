@@ -91,11 +91,30 @@ class NACConfig:
 
     def __post_init__(self) -> None:
         at_least = dict.fromkeys(
-            ("modules", "readouts", "code_dim", "signature_dim", "heads", "head_dim",
-             "read_heads", "read_head_dim", "rounds", "ffn_factor"), 1)
+            (
+                "modules",
+                "readouts",
+                "code_dim",
+                "signature_dim",
+                "heads",
+                "head_dim",
+                "read_heads",
+                "read_head_dim",
+                "rounds",
+                "ffn_factor",
+            ),
+            1,
+        )
         at_least |= {"width": 2, "unique_layers": 0, "read_every": 0}
-        choices = {"mode": MODES, "eval_mode": MODES, "graphs": GRAPHS, "backend": BACKENDS,
-                   "wiring": WIRINGS, "signature_start": STARTS, "condition": CONDITIONS}
+        choices = {
+            "mode": MODES,
+            "eval_mode": MODES,
+            "graphs": GRAPHS,
+            "backend": BACKENDS,
+            "wiring": WIRINGS,
+            "signature_start": STARTS,
+            "condition": CONDITIONS,
+        }
         wrong = []
         for name, least in at_least.items():
             value = getattr(self, name)
@@ -113,8 +132,10 @@ class NACConfig:
             wrong.append(f"min_weight: wanted a number in [0, 1), got {self.min_weight!r}")
         fixed = self.wiring == "frozen" or self.signature_start == "prior"
         if self.condition != "none" and fixed:
-            wrong.append("condition: wanted none for signatures that are frozen or start from a "
-                         f"prior, got {self.condition!r}")
+            wrong.append(
+                "condition: wanted none for signatures that are frozen or start from a "
+                f"prior, got {self.condition!r}"
+            )
         if wrong:
             raise ValueError("; ".join(wrong))
 
@@ -162,8 +183,9 @@ class NAC(nn.Module):
         start = None
         if config.signature_start == "prior":
             if target is None:
-                raise ValueError("target: wanted link probabilities, since signature_start is "
-                                 "'prior', got None")
+                raise ValueError(
+                    "target: wanted link probabilities, since signature_start is 'prior', got None"
+                )
             # The closed form alone can be far off where the width is below the modules: cutting
             # the spectrum shortens rows, and normalising them brings all closer together.
             start = best_signatures(target, config.bandwidth, config.signature_dim).signatures
@@ -287,8 +309,15 @@ def build_circuit(
             math.inf if c.wiring == "complete" else c.bandwidth, c.temperature, c.mode, c.min_weight
         ),
         [
-            ReadIn(c.width, token_dim, c.code_dim, c.read_heads, c.read_head_dim, generator,
-                   c.ffn_factor)
+            ReadIn(
+                c.width,
+                token_dim,
+                c.code_dim,
+                c.read_heads,
+                c.read_head_dim,
+                generator,
+                c.ffn_factor,
+            )
             for _ in range(min(readings, unique))
         ],
         [Propagator(messages(), ffn(), c.width) for _ in range(min(c.rounds, unique))],

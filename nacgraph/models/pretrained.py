@@ -29,8 +29,17 @@ from nacgraph.training.config import nearest
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-KEYS = ("format", "nacgraph", "config", "num_classes", "classes", "seed", "tokenizer",
-        "conditioner", "sha256")  # fmt: skip
+KEYS = (
+    "format",
+    "nacgraph",
+    "config",
+    "num_classes",
+    "classes",
+    "seed",
+    "tokenizer",
+    "conditioner",
+    "sha256",
+)
 
 
 def save_pretrained(model: NAC, folder: Path) -> None:

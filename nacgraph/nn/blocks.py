@@ -226,9 +226,7 @@ class ReadOut(nn.Module):
         )
         (query,) = gated_norm(design.readout_states, self.readout_norm, [query_gate])
         key, value = gated_norm(states, self.processor_norm, [key_gate, value_gate])
-        gathered = self.attention(
-            query.expand(len(states), -1, -1), key, value, graph, exit_gate
-        )
+        gathered = self.attention(query.expand(len(states), -1, -1), key, value, graph, exit_gate)
         out = self.ffn(gathered, design.readout_codes)
         confidence = F.softmax(self.confidence(out).squeeze(-1), dim=-1)
         return (confidence.unsqueeze(-1) * self.head(out)).sum(-2), confidence, out

@@ -129,9 +129,7 @@ class ModFFN(nn.Module):
         """Its ModFCs, in the order of their gates."""
         return self.expand, self.contract
 
-    def forward(
-        self, x: Tensor, code: Tensor, gates: tuple[Tensor, ...] | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, code: Tensor, gates: tuple[Tensor, ...] | None = None) -> Tensor:
         outer, inner = modulations(code, *self.layers) if gates is None else gates
         (gated,) = gated_norm(x, self.norm, [outer])
         return x + self.contract.project(gated_geglu(self.expand.project(gated), inner))

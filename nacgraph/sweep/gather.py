@@ -134,8 +134,9 @@ def gather(recipe: Recipe, cells: Sequence[Cell], out: Path) -> list[Record]:
                 x, y = each.series["x"], each.series["y"]
                 rows = pick(content, each.series.get("path", ""), file)
                 rows = rows[0] if len(rows) == 1 and isinstance(rows[0], list) else rows
-                curves[each.name] = [(float(row[x]), float(row[y])) for row in rows
-                                     if row.get(y) is not None]  # fmt: skip
+                curves[each.name] = [
+                    (float(row[x]), float(row[y])) for row in rows if row.get(y) is not None
+                ]
         found.append(Record(cell, folder, values, curves))
     return found
 
@@ -169,12 +170,17 @@ def pick(content: Any, path: str, source: Path | str = "") -> list[Any]:
         name, chosen = shape.groups() if shape else (part, None)
         try:
             if name:
-                found = [each[int(name)] if isinstance(each, list) else each[name]
-                         for each in found]  # fmt: skip
+                found = [
+                    each[int(name)] if isinstance(each, list) else each[name] for each in found
+                ]
             if chosen is not None:
                 wanted = [pair.partition("=")[::2] for pair in chosen.split(",")]
-                found = [row for each in found for row in each
-                         if all(_same(row[key], value) for key, value in wanted)]  # fmt: skip
+                found = [
+                    row
+                    for each in found
+                    for row in each
+                    if all(_same(row[key], value) for key, value in wanted)
+                ]
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise ValueError(f"{source}: nothing at {path!r} ({error!r})") from error
     if not found:

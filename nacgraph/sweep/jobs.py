@@ -82,8 +82,10 @@ def jobs_of(
         ConfigError: If two cells have one name, or a run in ``out`` is of other fields.
     """
     names = [cell.name for cell in cells]
-    problems = [f"cells: wanted a name for each, got {name} twice"
-                for name in sorted({n for n in names if names.count(n) > 1})]  # fmt: skip
+    problems = [
+        f"cells: wanted a name for each, got {name} twice"
+        for name in sorted({n for n in names if names.count(n) > 1})
+    ]
     for cell in cells:
         problems += _strayed(cell, cell_folder(out, cell))
     if problems:
@@ -120,8 +122,10 @@ def _strayed(cell: Cell, folder: Path) -> list[str]:
         else:
             differs = _plain(there) != _plain(value)
         if differs:
-            wrong.append(f"{folder}: {name}: wanted {value!r}, got a run of {there!r}; give "
-                         "another --out, or remove that folder")  # fmt: skip
+            wrong.append(
+                f"{folder}: {name}: wanted {value!r}, got a run of {there!r}; give "
+                "another --out, or remove that folder"
+            )
     return wrong
 
 

@@ -96,8 +96,11 @@ def _start(job: Job, step: Step) -> subprocess.Popen[bytes]:
         # In a session of its own: a Ctrl-C in the terminal is handed on once, by us.
         return subprocess.Popen(
             [sys.executable, "-m", "nacgraph", *step.argv],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
 
 
 def _processes(jobs: Sequence[Job], at_once: int, watch: Watch) -> dict[str, int]:

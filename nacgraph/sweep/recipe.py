@@ -132,10 +132,13 @@ class Recipe:
             if any(set(points.values()) >= set(group) for group in plan.get("skip", ())):
                 continue
             fields_ = _layered(
-                [self.fields, plan.get("fields", {}),
-                 *(self.axes[axis][name] for axis, name in points.items()),
-                 *(plan.get("points", {}).get(name, {}) for name in names)]
-            )  # fmt: skip
+                [
+                    self.fields,
+                    plan.get("fields", {}),
+                    *(self.axes[axis][name] for axis, name in points.items()),
+                    *(plan.get("points", {}).get(name, {}) for name in names),
+                ]
+            )
             for key, value in fields_.items():
                 for name in _named([value]):
                     asked.append(name)
@@ -176,8 +179,9 @@ def read_recipe(path: Path) -> Recipe:
     """
     found = read_yaml(path)
     problems = [f"unknown key {nearest(key, list(KEYS))}" for key in found if key not in KEYS]
-    problems += [f"{key}: wanted, got none" for key in ("title", "axes", "scales")
-                 if not found.get(key)]  # fmt: skip
+    problems += [
+        f"{key}: wanted, got none" for key in ("title", "axes", "scales") if not found.get(key)
+    ]
     if problems:
         raise ConfigError([f"{path}: {text}" for text in problems])
     axes = {name: _points(name, value, problems) for name, value in found["axes"].items()}
@@ -217,11 +221,17 @@ def _after(name: str, value: Any, problems: list[str]) -> After | None:
     if not isinstance(value, Mapping):
         problems.append(f"{where}: wanted command and result, got {value!r}")
         return None
-    problems += [f"{where}: unknown key {nearest(key, list(AFTER_KEYS))}"
-                 for key in value if key not in AFTER_KEYS]  # fmt: skip
+    problems += [
+        f"{where}: unknown key {nearest(key, list(AFTER_KEYS))}"
+        for key in value
+        if key not in AFTER_KEYS
+    ]
     series = value.get("series") or {}
-    problems += [f"{where}: series: unknown key {nearest(key, list(SERIES_KEYS))}"
-                 for key in series if key not in SERIES_KEYS]  # fmt: skip
+    problems += [
+        f"{where}: series: unknown key {nearest(key, list(SERIES_KEYS))}"
+        for key in series
+        if key not in SERIES_KEYS
+    ]
     command = value.get("command")
     if not isinstance(command, list) or "{run}" not in command or not value.get("result"):
         problems.append(
@@ -229,10 +239,14 @@ def _after(name: str, value: Any, problems: list[str]) -> After | None:
         )
         return None
     return After(
-        name, tuple(map(str, command)), str(value["result"]), dict(value.get("columns") or {}),
-        dict(series), {axis: list(names) for axis, names in (value.get("only") or {}).items()},
+        name,
+        tuple(map(str, command)),
+        str(value["result"]),
+        dict(value.get("columns") or {}),
+        dict(series),
+        {axis: list(names) for axis, names in (value.get("only") or {}).items()},
         {scale: list(map(str, words)) for scale, words in (value.get("flags") or {}).items()},
-    )  # fmt: skip
+    )
 
 
 def _loose_ends(recipe: Recipe) -> list[str]:
@@ -250,26 +264,41 @@ def _loose_ends(recipe: Recipe) -> list[str]:
         if axis not in axes:
             problems.append(f"{where}: unknown axis {nearest(axis, list(axes))}")
             continue
-        problems += [f"{where}: {axis}: unknown point {nearest(name, axes[axis])}"
-                     for name in names if name not in axes[axis]]  # fmt: skip
+        problems += [
+            f"{where}: {axis}: unknown point {nearest(name, axes[axis])}"
+            for name in names
+            if name not in axes[axis]
+        ]
     if recipe.sections and recipe.sections not in axes:
         problems.append(f"sections: unknown axis {nearest(recipe.sections, list(axes))}")
     used: list[Mapping[str, Any]] = [recipe.fields]
     used += [fields_ for points in recipe.axes.values() for fields_ in points.values()]
     for scale, plan in recipe.scales.items():
-        problems += [f"scales: {scale}: unknown key {nearest(key, list(SCALE_KEYS))}"
-                     for key in plan if key not in SCALE_KEYS]  # fmt: skip
+        problems += [
+            f"scales: {scale}: unknown key {nearest(key, list(SCALE_KEYS))}"
+            for key in plan
+            if key not in SCALE_KEYS
+        ]
         points = plan.get("points") or {}
         skipped = [name for group in plan.get("skip") or () for name in group]
-        problems += [f"scales: {scale}: unknown point {nearest(name, every)}"
-                     for name in (*points, *skipped) if name not in every]  # fmt: skip
+        problems += [
+            f"scales: {scale}: unknown point {nearest(name, every)}"
+            for name in (*points, *skipped)
+            if name not in every
+        ]
         used += [plan.get("fields") or {}, *points.values()]
-    problems += [f"after: {each.name}: flags: unknown scale {nearest(scale, list(recipe.scales))}"
-                 for each in recipe.after for scale in each.flags
-                 if scale not in recipe.scales]  # fmt: skip
+    problems += [
+        f"after: {each.name}: flags: unknown scale {nearest(scale, list(recipe.scales))}"
+        for each in recipe.after
+        for scale in each.flags
+        if scale not in recipe.scales
+    ]
     wanted = {name for fields_ in used for name in _named(fields_.values())}
-    wanted |= {name for e in recipe.after for scale in recipe.scales for name in
-               _named(e.words(scale))}  # fmt: skip
-    problems += [f"data: wanted a line on ${name}, which is used, got none"
-                 for name in sorted(wanted - set(recipe.data))]  # fmt: skip
+    wanted |= {
+        name for e in recipe.after for scale in recipe.scales for name in _named(e.words(scale))
+    }
+    problems += [
+        f"data: wanted a line on ${name}, which is used, got none"
+        for name in sorted(wanted - set(recipe.data))
+    ]
     return problems

@@ -70,8 +70,11 @@ def table(recipe: Recipe, rows: Sequence[Row]) -> Table:
         line.append(f"{statistics.mean(sizes):,.0f}" if sizes else "–")
         line.append(f"{statistics.mean(row.values('minutes')):.1f}")
         prior, floor = row.values("prior"), row.values("floor")
-        line.append(f"{statistics.mean(prior):.4f} ({statistics.mean(floor):.4f})"
-                    if prior and floor else "–")  # fmt: skip
+        line.append(
+            f"{statistics.mean(prior):.4f} ({statistics.mean(floor):.4f})"
+            if prior and floor
+            else "–"
+        )
         degree = row.values("degree")
         line.append(f"{statistics.mean(degree):.1f}" if degree else "–")
         lines.append([*line, str(len(row.records))])
@@ -101,11 +104,17 @@ def latex(recipe: Recipe, rows: Sequence[Row]) -> str:
         head, *lines = table(recipe, mine)
         caption = f"{recipe.title}{': ' + name if name else ''}"
         made = [
-            r"\begin{table}", rf"\caption{{{_tex(caption)}}}",
+            r"\begin{table}",
+            rf"\caption{{{_tex(caption)}}}",
             rf"\begin{{tabular}}{{{'l' * len(recipe.axes)}{'r' * (len(head) - len(recipe.axes))}}}",
-            r"\toprule", _row(head), r"\midrule", *map(_row, lines), r"\bottomrule",
-            r"\end{tabular}", r"\end{table}",
-        ]  # fmt: skip
+            r"\toprule",
+            _row(head),
+            r"\midrule",
+            *map(_row, lines),
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
         parts.append("\n".join(made))
     return "\n\n".join(parts) + "\n"
 

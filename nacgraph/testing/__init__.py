@@ -183,10 +183,10 @@ def _check_batch(batch: Batch, classes: int, where: str) -> None:
         _want(len(tensor) == n, f"{where}: {name}: wanted {n} rows, got {len(tensor)}")
     _want(batch.mask.dtype == torch.bool, f"{where}: mask: wanted bool, got {batch.mask.dtype}")
     _want(
-        batch.labels.dtype == torch.int64 and bool(((batch.labels >= 0) & (batch.labels < classes))
-                                                   .all()),
+        batch.labels.dtype == torch.int64
+        and bool(((batch.labels >= 0) & (batch.labels < classes)).all()),
         f"{where}: labels: wanted int64 from 0 to {classes - 1}, got {batch.labels}",
-    )  # fmt: skip
+    )
     if batch.inputs.is_floating_point():
         _want(bool(torch.isfinite(batch.inputs).all()), f"{where}: inputs: wanted finite numbers")
     if batch.targets is not None:
@@ -246,8 +246,9 @@ def _check_tokens(make: Callable[..., Any], batch: Batch, dim: int, where: str) 
         )
     if tokens.requires_grad:
         tokens[mask].square().sum().backward()
-        still = [name for name, p in module.named_parameters()
-                 if p.requires_grad and p.grad is None]  # fmt: skip
+        still = [
+            name for name, p in module.named_parameters() if p.requires_grad and p.grad is None
+        ]
         _want(not still, f"{where}: wanted a gradient for every parameter, got none for {still}")
 
 

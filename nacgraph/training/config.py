@@ -197,9 +197,14 @@ class RunConfig:
                 f"got {self.condition!r}"
             )
         return TransformerConfig(
-            self.width, self.heads, self.head_dim, self.rounds, self.unique_layers,
-            self.ffn_factor, self.linformer_tokens if self.model == "linformer" else 0,
-        )  # fmt: skip
+            self.width,
+            self.heads,
+            self.head_dim,
+            self.rounds,
+            self.unique_layers,
+            self.ffn_factor,
+            self.linformer_tokens if self.model == "linformer" else 0,
+        )
 
 
 ENGINE_NAME = {"kernel": "mode", "eval_kernel": "eval_mode"}

@@ -282,8 +282,12 @@ class NACLightning(pl.LightningModule):
             tensors["matched/permutation"] = self.prior_loss.state()
         if self.average is not None:
             tensors |= {f"average/{k}": t for k, t in self.average.state().items()}
-        state = {"step": self.step, "seconds": self.seconds,
-                 "best_accuracy": self.best_accuracy, "best_step": self.best_step}
+        state = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "best_accuracy": self.best_accuracy,
+            "best_step": self.best_step,
+        }
         if improved:
             with self.result():  # the weights are the model's own, not copies
                 save_checkpoint(path, "best", weights, state)

@@ -136,8 +136,10 @@ def build_nac(config: RunConfig, task: Task, target: Tensor | None) -> NAC:
     if engine.condition == "task":
         conditioner = task.conditioner(engine.width, seed=config.seed)
         if conditioner is None:
-            raise ValueError(f"condition: task {config.task} has no conditioning tokens, so wanted "
-                             "none or inputs, got task")
+            raise ValueError(
+                f"condition: task {config.task} has no conditioning tokens, so wanted "
+                "none or inputs, got task"
+            )
     return NAC(engine, tokenizer, task.num_classes, target, config.seed, conditioner)
 
 

@@ -95,9 +95,9 @@ def score(
         if each is not None:
             each(batch.index.cpu(), hits.cpu())
         loss = task.loss(logits, batch) * len(batch)
-        found = right if among is None else (
-            (among[logits[:, among].argmax(-1)] == batch.labels).sum()
-        )  # fmt: skip
+        found = (
+            right if among is None else ((among[logits[:, among].argmax(-1)] == batch.labels).sum())
+        )
         size = counts.new_tensor(len(batch))
         counts += torch.stack([right.double(), size, loss.double(), found.double()])
         if progress is not None:

@@ -107,9 +107,14 @@ def read_cifar(path: Path, wanted: Wanted, found: Findings) -> Data:
     if len(classes) != count:
         found.damaged(folder / meta, f"wanted {count} names of classes, got {len(classes)}")
         classes = tuple(map(str, range(count)))
-    files = {"train": ["train"], "test": ["test"]} if hundred else {
-        "train": [f"data_batch_{k}" for k in range(1, 6)], "test": ["test_batch"],
-    }  # fmt: skip
+    files = (
+        {"train": ["train"], "test": ["test"]}
+        if hundred
+        else {
+            "train": [f"data_batch_{k}" for k in range(1, 6)],
+            "test": ["test_batch"],
+        }
+    )
     tables = {}
     for split, batches in files.items():
         parts = [_batch(found.read(folder / name), key, count, found) for name in batches]

@@ -75,8 +75,12 @@ def decoded(listing: Listing, wanted: Wanted, found: Findings) -> Data:
     if found.collect:  # all damage is wanted, and damaged data is not worth keeping
         arrays = decode()
     else:
-        settings = {"format": FORMAT, "size": wanted.size, "channels": wanted.channels,
-                    "files": _fingerprint(files)}  # fmt: skip
+        settings = {
+            "format": FORMAT,
+            "size": wanted.size,
+            "channels": wanted.channels,
+            "files": _fingerprint(files),
+        }
         name = hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:16]
         folder = wanted.cache_dir or default_cache_dir()
         arrays = cached(folder / f"images-{name}.npz", settings, decode)
@@ -188,9 +192,11 @@ def pixels(image: Image, size: tuple[int, int], channels: int) -> np.ndarray:
         part_h, part_w = high / scale, wide / scale
         left, top = (image.width - part_w) / 2, (image.height - part_h) / 2
         image = image.resize(
-            (wide, high), Image.Resampling.BILINEAR, (left, top, left + part_w, top + part_h),
+            (wide, high),
+            Image.Resampling.BILINEAR,
+            (left, top, left + part_w, top + part_h),
             reducing_gap=3.0,
-        )  # fmt: skip
+        )
     return np.asarray(image).reshape(high, wide, channels)
 
 

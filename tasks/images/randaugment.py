@@ -43,9 +43,11 @@ def _apply(name: str, picture: Image, amount: float) -> Image:
     from PIL import Image, ImageEnhance, ImageOps
 
     enhance: dict[str, Any] = {
-        "brightness": ImageEnhance.Brightness, "contrast": ImageEnhance.Contrast,
-        "sharpness": ImageEnhance.Sharpness, "colour": ImageEnhance.Color,
-    }  # fmt: skip
+        "brightness": ImageEnhance.Brightness,
+        "contrast": ImageEnhance.Contrast,
+        "sharpness": ImageEnhance.Sharpness,
+        "colour": ImageEnhance.Color,
+    }
     if name in enhance:
         return enhance[name](picture).enhance(1 + 0.9 * amount)
     if name == "rotate":

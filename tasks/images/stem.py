@@ -100,10 +100,15 @@ class ImageTokenizer(nn.Module):
     ) -> None:
         super().__init__()
         self.settings: dict[str, Any] = {
-            "height": height, "width": width, "channels": channels, "dim": dim,
-            "stem_layers": stem_layers, "stem_width": stem_width,
-            "position_width": position_width, "seed": seed,
-        }  # fmt: skip
+            "height": height,
+            "width": width,
+            "channels": channels,
+            "dim": dim,
+            "stem_layers": stem_layers,
+            "stem_width": stem_width,
+            "position_width": position_width,
+            "seed": seed,
+        }
         from_zero = ("stem_layers", "seed")
         at_least(*((k, v, 0 if k in from_zero else 1) for k, v in self.settings.items()))
         generator = torch.Generator().manual_seed(seed)

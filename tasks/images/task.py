@@ -53,15 +53,27 @@ class Images(TableTask):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         # So short a run sees each image once or twice: augmentation would only slow it down.
         "tiny": {
-            "steps": 500, "learning_rate": 2e-3, "read_every": 0, "validate_every": 100,
+            "steps": 500,
+            "learning_rate": 2e-3,
+            "read_every": 0,
+            "validate_every": 100,
             "task_set": {"crop": 0, "flip": False},
         },
         "small": {
-            "curriculum": (), "steps": 2200, "learning_rate": 3e-3, "rounds": 2, "read_every": 0,
-            "ffn_factor": 2, "stem_layers": 1, "validate_every": 550, "validate_samples": 500,
-            "checkpoint_every": 550, "threads": 1, "task_set": {"crop": 0, "flip": False},
+            "curriculum": (),
+            "steps": 2200,
+            "learning_rate": 3e-3,
+            "rounds": 2,
+            "read_every": 0,
+            "ffn_factor": 2,
+            "stem_layers": 1,
+            "validate_every": 550,
+            "validate_samples": 500,
+            "checkpoint_every": 550,
+            "threads": 1,
+            "task_set": {"crop": 0, "flip": False},
         },
-    }  # fmt: skip
+    }
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ def nesting(rows: Sequences) -> np.ndarray:
 
 
 def tree_tags(rows: Sequences) -> dict[str, list[str]]:
-    """"root", "length", "depth", "arguments" of every sequence, as words."""
+    """ "root", "length", "depth", "arguments" of every sequence, as words."""
     starts, depth = rows.offsets[:-1], nesting(rows)
     # Arguments of the root: digits right within it, and operators that open there.
     digit, opening = rows.tokens <= 10, (rows.tokens > 10) & (rows.tokens < len(SYMBOLS))

@@ -105,14 +105,22 @@ class ListOps(Task):
         selective: bool = False,
     ) -> None:
         for name, value, least in (
-            ("seed", seed, 0), ("data_seed", data_seed, 0), ("batch_size", batch_size, 1),
-            ("min_length", min_length, 0), ("max_length", max_length, min_length + 2),
-            ("train_size", train_size, 1), ("val_size", val_size, 1), ("test_size", test_size, 1),
-            ("stem_layers", stem_layers, 0), ("num_proc", num_proc, 1),
-            ("stage_size", stage_size, 1), ("batch_symbols", batch_symbols, 0),
-            ("dilations", min(dilations, default=0), 1), ("memory", memory, 0),
+            ("seed", seed, 0),
+            ("data_seed", data_seed, 0),
+            ("batch_size", batch_size, 1),
+            ("min_length", min_length, 0),
+            ("max_length", max_length, min_length + 2),
+            ("train_size", train_size, 1),
+            ("val_size", val_size, 1),
+            ("test_size", test_size, 1),
+            ("stem_layers", stem_layers, 0),
+            ("num_proc", num_proc, 1),
+            ("stage_size", stage_size, 1),
+            ("batch_symbols", batch_symbols, 0),
+            ("dilations", min(dilations, default=0), 1),
+            ("memory", memory, 0),
             ("position_scale", position_scale, 0),
-        ):  # fmt: skip
+        ):
             if value < least:
                 raise ValueError(f"{name} must be at least {least}, got {value}")
         self.seed, self.data_seed, self.batch_size = seed, data_seed, batch_size
@@ -248,10 +256,17 @@ class ListOps(Task):
     def tokenizer(self, dim: int, seed: int = 0) -> nn.Module:
         """Symbol and position embeddings and the local stem, started from ``seed``."""
         return SequenceTokenizer(
-            VOCABULARY, dim, self.recipe.longest, self.stem_layers, self.window, seed=seed,
-            position_scale=self.position_scale, dilations=self.dilations, memory=self.memory,
+            VOCABULARY,
+            dim,
+            self.recipe.longest,
+            self.stem_layers,
+            self.window,
+            seed=seed,
+            position_scale=self.position_scale,
+            dilations=self.dilations,
+            memory=self.memory,
             selective=self.selective,
-        )  # fmt: skip
+        )
 
     def baselines(self, split: str) -> dict[str, float]:
         """Accuracies, in [0, 1], of the best constant guess and of the best one by first symbol.

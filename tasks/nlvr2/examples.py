@@ -129,8 +129,9 @@ def read_skills(folder: Path, found: Findings) -> dict[str, tuple[str, ...]]:
 
     A line with a sentence is followed by lines of the form ``* hard cardinality``.
     """
-    path = next((p for part in ("util", *FOLDERS) if (p := folder / part / SKILL_FILE).is_file()),
-                None)  # fmt: skip
+    path = next(
+        (p for part in ("util", *FOLDERS) if (p := folder / part / SKILL_FILE).is_file()), None
+    )
     if path is None:
         return {}
     skills: dict[str, tuple[str, ...]] = {}
@@ -158,9 +159,7 @@ class Splits:
     how: str = ""
 
 
-def divide(
-    files: Mapping[str, Sequence[Example]], seed: int, carve: bool = True
-) -> Splits:  # fmt: skip
+def divide(files: Mapping[str, Sequence[Example]], seed: int, carve: bool = True) -> Splits:
     """Splits of what each file holds.
 
     ========================  =======  ==========  =========
@@ -194,8 +193,11 @@ def divide(
         result.parts["val"] = parts["dev"]
     if test is not None:
         result.parts["test"] = parts[test]
-    said = [f"{ours} is {name}" for ours, name in (("val", "dev"), ("test", test))
-            if name in parts and ours in result.parts and name != ours]  # fmt: skip
+    said = [
+        f"{ours} is {name}"
+        for ours, name in (("val", "dev"), ("test", test))
+        if name in parts and ours in result.parts and name != ours
+    ]
     for key, name in enumerate(("test", "val")):
         if carve and "train" in parts and name not in result.parts:
             rest, part, unit = _held_back(result.parts["train"], (seed, key))

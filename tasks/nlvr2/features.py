@@ -58,9 +58,9 @@ def read_features(path: Path, found: Findings) -> Features:
     whole = np.isfinite(features).all((1, 2)) if len(features) else np.ones(0, bool)
     for row in np.flatnonzero(~whole):
         found.damaged(
-            f"{path}, row {row}", f"features: wanted finite numbers, got NaN or infinity "
-            f"({names[row]})",
-        )  # fmt: skip
+            f"{path}, row {row}",
+            f"features: wanted finite numbers, got NaN or infinity ({names[row]})",
+        )
     images = {name: features[row] for row, name in enumerate(names.tolist()) if whole[row]}
     examples: dict[str, list[Example]] = {}
     words: dict[str, np.ndarray] = {}
@@ -129,23 +129,32 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     features = arrays["features"]
     wanted(
         features.ndim == 3 and features.dtype.kind == "f",
-        "features of shape (images, tokens, width) in floats", f"{features.shape} {features.dtype}",
-    )  # fmt: skip
+        "features of shape (images, tokens, width) in floats",
+        f"{features.shape} {features.dtype}",
+    )
     wanted(
         arrays["images"].shape == features.shape[:1],
-        f"{len(features)} images, one for each row of features", arrays["images"].shape,
-    )  # fmt: skip
+        f"{len(features)} images, one for each row of features",
+        arrays["images"].shape,
+    )
     count = len(arrays["identifiers"]) if arrays["identifiers"].ndim else 0
     per_example = ("identifiers", "sentences", "labels", "directories", "skills", "word_rows")
     for name in per_example:
         if name in arrays:
-            wanted(arrays[name].shape == (count,), f"{name} of shape ({count},)",
-                   arrays[name].shape)  # fmt: skip
+            wanted(
+                arrays[name].shape == (count,), f"{name} of shape ({count},)", arrays[name].shape
+            )
     if "words" in arrays:
         for name in ("word_counts", "word_rows"):
             wanted(name in arrays, f"an array {name} beside words", ", ".join(arrays))
-        wanted(arrays["words"].ndim == 3, "words of shape (sentences, tokens, width)",
-               arrays["words"].shape)  # fmt: skip
-        wanted(arrays["word_counts"].shape == arrays["words"].shape[:1],
-               "a word_counts for each row of words", arrays["word_counts"].shape)  # fmt: skip
+        wanted(
+            arrays["words"].ndim == 3,
+            "words of shape (sentences, tokens, width)",
+            arrays["words"].shape,
+        )
+        wanted(
+            arrays["word_counts"].shape == arrays["words"].shape[:1],
+            "a word_counts for each row of words",
+            arrays["word_counts"].shape,
+        )
     return arrays

@@ -92,9 +92,12 @@ def _has(images: Mapping[str, np.ndarray], example: Example) -> bool:
 
 
 def _data(
-    parts: Mapping[str, list[Example]], images: Mapping[str, np.ndarray],
-    words: Mapping[str, np.ndarray], source: str, how: str,
-) -> Data:  # fmt: skip
+    parts: Mapping[str, list[Example]],
+    images: Mapping[str, np.ndarray],
+    words: Mapping[str, np.ndarray],
+    source: str,
+    how: str,
+) -> Data:
     splits = {name: _table(part, images, words) for name, part in parts.items()}
     return Data(splits, LABELS, f"{source}; {how}" if how else source)
 
@@ -116,11 +119,9 @@ def _table(
     if any(e.skills is not None for e in examples):
         # A sentence can need several: one tag with all of them, and a tag for each.
         said = [e.skills for e in examples]
-        tags["skill"] = [
-            "not annotated" if s is None else ", ".join(s) or "none" for s in said
-        ]  # fmt: skip
+        tags["skill"] = ["not annotated" if s is None else ", ".join(s) or "none" for s in said]
         for skill in sorted({skill for s in said for skill in s or ()}):
             tags[skill] = [
                 "not annotated" if s is None else "yes" if skill in s else "no" for s in said
-            ]  # fmt: skip
+            ]
     return Table(np.array([e.label for e in examples], np.int64), columns, tags)

@@ -11,8 +11,12 @@ from nacgraph.tasks.nlvr2.sentences import COLOURS, NAMES, SHAPES, SKILLS, Claim
 GRID, CELL, OBJECT = 3, 8, 6  # cells a side, pixels of a cell and of an object in it
 CELLS, SIZE, SHIFTS = GRID * GRID, GRID * CELL, CELL - OBJECT + 1
 GROUND = 40
-PAINT = {"red": (230, 50, 50), "green": (60, 200, 70), "blue": (60, 90, 240),
-         "yellow": (235, 215, 60)}  # fmt: skip
+PAINT = {
+    "red": (230, 50, 50),
+    "green": (60, 200, 70),
+    "blue": (60, 90, 240),
+    "yellow": (235, 215, 60),
+}
 RELATION = NAMES.index("relation")
 NEAR = 0.5  # share of the false spatial sentences that are so only by where the objects are
 PATIENCE = 60  # draws after which a pair of sentences is given up: some contradict each other
@@ -36,9 +40,10 @@ class World:
 
     def __post_init__(self) -> None:
         for name, value, low, high in (
-            ("colours", self.colours, 2, len(COLOURS)), ("shapes", self.shapes, 2, len(SHAPES)),
+            ("colours", self.colours, 2, len(COLOURS)),
+            ("shapes", self.shapes, 2, len(SHAPES)),
             ("objects", self.objects, 4, CELLS),
-        ):  # fmt: skip
+        ):
             if not low <= value <= high:
                 raise ValueError(f"{name}: wanted {low} to {high}, got {value}")
         if not self.skills or (strange := [s for s in self.skills if s not in SKILLS]):

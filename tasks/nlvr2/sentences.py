@@ -80,9 +80,12 @@ def draw(
     first = rng.integers(0, kinds, count)
     other = (first + rng.integers(1, kinds, count)) % kinds
     claims = Claims(
-        form, number, first, np.where(phrases == 2, other, 0),
+        form,
+        number,
+        first,
+        np.where(phrases == 2, other, 0),
         np.where(sided, rng.integers(0, 2, count), 0),
-    )  # fmt: skip
+    )
     if known_only:
         texts = words_of(claims, shapes)
         again = np.flatnonzero([held_back(text) for text in texts])
@@ -133,10 +136,13 @@ def truth(claims: Claims, scenes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     counts, others = first.sum(-1), second.sum(-1)
     here, number = counts[rows, claims.side], claims.number
     values = {
-        "exactly": here == number, "at least": here >= number,
+        "exactly": here == number,
+        "at least": here >= number,
         "more": here > others[rows, claims.side],
-        "there is": here > 0, "one of": counts.sum(-1) > 0, "both": (counts > 0).all(-1),
-    }  # fmt: skip
+        "there is": here > 0,
+        "one of": counts.sum(-1) > 0,
+        "both": (counts > 0).all(-1),
+    }
     result, placed = np.zeros(len(claims), bool), np.zeros(len(claims), bool)
     for name, value in values.items():
         asked = claims.form == NAMES.index(name)

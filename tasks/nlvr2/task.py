@@ -106,10 +106,15 @@ class NLVR2(TableTask):
         if condition not in CONDITIONS:
             raise ValueError(f"condition: wanted one of {', '.join(CONDITIONS)}, got {condition!r}")
         whole(
-            ("train_size", train_size, 1), ("val_size", val_size, 1), ("test_size", test_size, 1),
-            ("image_size", image_size, 2), ("patch", patch, 2), ("buckets", buckets, 2),
-            ("stem_layers", stem_layers, 0), ("window", window, 1),
-        )  # fmt: skip
+            ("train_size", train_size, 1),
+            ("val_size", val_size, 1),
+            ("test_size", test_size, 1),
+            ("image_size", image_size, 2),
+            ("patch", patch, 2),
+            ("buckets", buckets, 2),
+            ("stem_layers", stem_layers, 0),
+            ("window", window, 1),
+        )
         if window % 2 == 0:
             raise ValueError(f"window: wanted an odd number, got {window}")
         self.condition, self.sizes = condition, (train_size, val_size, test_size)
@@ -147,8 +152,9 @@ class NLVR2(TableTask):
         images = torch.from_numpy(np.stack([(left[k], right[k]) for k in index]))
         inputs = images.float() / 255 if images.dtype == torch.uint8 else images.float()
         counts = np.array([len(said[k]) for k in index])
-        condition = np.zeros((len(index), counts.max(), *said[index[0]].shape[1:]),
-                             said[index[0]].dtype)  # fmt: skip
+        condition = np.zeros(
+            (len(index), counts.max(), *said[index[0]].shape[1:]), said[index[0]].dtype
+        )
         for row, k in enumerate(index):
             condition[row, : counts[row]] = said[k]
         sentences = torch.from_numpy(condition)
@@ -188,8 +194,9 @@ class NLVR2(TableTask):
             self.image_size, self._data = facts["image_size"], None
         features, width = self._shapes()
         for name, got, plain in (
-            ("features", features, "images"), ("word_features", width, "text"),
-        ):  # fmt: skip
+            ("features", features, "images"),
+            ("word_features", width, "text"),
+        ):
             if got != (wanted := facts.get(name)):
                 raise ValueError(
                     f"data: wanted {name} {wanted or plain} as in the run, got {got or plain}"
@@ -210,9 +217,17 @@ class NLVR2(TableTask):
         """Tokens of both images, and of the sentence unless the generator gets that."""
         features, width = self._shapes()
         return ImagePairTokenizer(
-            dim, 0 if features else self.image_size, self.patch, features,
-            self.condition != "task", self.buckets, width, self.stem_layers, self.window, seed,
-        )  # fmt: skip
+            dim,
+            0 if features else self.image_size,
+            self.patch,
+            features,
+            self.condition != "task",
+            self.buckets,
+            width,
+            self.stem_layers,
+            self.window,
+            seed,
+        )
 
     def max_tokens(self, tokenizer: nn.Module) -> int | None:
         """Both images, and as many words as are told apart by their places."""

@@ -19,9 +19,14 @@ class _Words(nn.Module):
     """Words (B, N, 2) int64 or features (B, N, F) → (B, N, D), each after its neighbours."""
 
     def __init__(
-        self, dim: int, buckets: int, features: int, layers: int, window: int,
+        self,
+        dim: int,
+        buckets: int,
+        features: int,
+        layers: int,
+        window: int,
         generator: torch.Generator,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__()
         self.positions = nn.Parameter(torch.randn(MOST_WORDS, dim, generator=generator))
         if features:
@@ -80,9 +85,13 @@ class SentenceTokenizer(nn.Module):
     ) -> None:
         super().__init__()
         self.settings: dict[str, Any] = {
-            "dim": dim, "buckets": buckets, "features": features, "stem_layers": stem_layers,
-            "window": window, "seed": seed,
-        }  # fmt: skip
+            "dim": dim,
+            "buckets": buckets,
+            "features": features,
+            "stem_layers": stem_layers,
+            "window": window,
+            "seed": seed,
+        }
         generator = torch.Generator().manual_seed(seed)
         self.words = _Words(dim, buckets, features, stem_layers, window, generator)
 
@@ -137,11 +146,17 @@ class ImagePairTokenizer(nn.Module):
     ) -> None:
         super().__init__()
         self.settings: dict[str, Any] = {
-            "dim": dim, "size": size, "patch": patch,
-            "features": None if features is None else list(features), "sentence": sentence,
-            "buckets": buckets, "sentence_features": sentence_features,
-            "stem_layers": stem_layers, "window": window, "seed": seed,
-        }  # fmt: skip
+            "dim": dim,
+            "size": size,
+            "patch": patch,
+            "features": None if features is None else list(features),
+            "sentence": sentence,
+            "buckets": buckets,
+            "sentence_features": sentence_features,
+            "stem_layers": stem_layers,
+            "window": window,
+            "seed": seed,
+        }
         generator = torch.Generator().manual_seed(seed)
         self.stem: nn.Module
         if features is not None:

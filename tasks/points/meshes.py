@@ -44,9 +44,10 @@ def read_folder(
         settings = {"version": _VERSION, "points": size, "seed": seed, "files": _state(listed)}
         name = f"points-off-v{_VERSION}-{_short(str(settings))}.npz"
         arrays = cached(
-            (cache_dir or default_cache_dir()) / name, settings,
+            (cache_dir or default_cache_dir()) / name,
+            settings,
             lambda: _sampled(folder, names, size, seed, found),
-        )  # fmt: skip
+        )
     kept, points = arrays["kept"], arrays["points"]
     splits = {}
     for split in SPLITS:

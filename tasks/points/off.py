@@ -85,8 +85,9 @@ def _parsed(content: bytes) -> Mesh:
     if len(body) != many + faces:
         raise _Wrong(
             f"wanted {many} vertices and {faces} faces, a line each, got {len(body)} lines, the "
-            "last one here", lines[-1][0],
-        )  # fmt: skip
+            "last one here",
+            lines[-1][0],
+        )
     vertices = _vertices(body[:many])
     triangles = _triangles(body[many:], many)
     size = np.abs(vertices).max()

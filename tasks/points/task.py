@@ -62,15 +62,23 @@ class Points(TableTask):
         # A quarter of the usual points or less, so that a run takes minutes on one core; which
         # ones changes at every step, so that in the end most of a cloud has been seen.
         "tiny": {
-            "threads": 1, "steps": 500, "warmup": 50, "curriculum": (),
+            "threads": 1,
+            "steps": 500,
+            "warmup": 50,
+            "curriculum": (),
             "task_set": {"count": 128, "resample": True, "solids": 200},
         },
         "small": {
-            "threads": 1, "steps": 1200, "warmup": 100, "curriculum": (), "read_every": 2,
-            "validate_every": 200, "checkpoint_every": 200,
+            "threads": 1,
+            "steps": 1200,
+            "warmup": 100,
+            "curriculum": (),
+            "read_every": 2,
+            "validate_every": 200,
+            "checkpoint_every": 200,
             "task_set": {"count": 256, "resample": True},
         },
-    }  # fmt: skip
+    }
 
     def __init__(
         self,
@@ -98,9 +106,11 @@ class Points(TableTask):
         self.count, self.resample, self.solids = count, resample, solids
         self.rotate, self.jitter, self.scale = rotate, jitter, scale
         self.features: dict[str, Any] = {
-            "num_bands": num_bands, "max_frequency": max_frequency, "spacing": spacing,
+            "num_bands": num_bands,
+            "max_frequency": max_frequency,
+            "spacing": spacing,
             "hidden": hidden,
-        }  # fmt: skip
+        }
         PointTokenizer(1, **self.features)  # says now which of these is wrong
 
     def read(self, path: Path | None, found: Findings) -> Data:

@@ -61,9 +61,13 @@ class PointTokenizer(nn.Module):
         if spacing not in SPACINGS:
             raise ValueError(f"spacing: wanted one of {', '.join(SPACINGS)}, got {spacing!r}")
         self.settings: dict[str, Any] = {
-            "dim": dim, "num_bands": num_bands, "max_frequency": max_frequency,
-            "spacing": spacing, "hidden": hidden, "seed": seed,
-        }  # fmt: skip
+            "dim": dim,
+            "num_bands": num_bands,
+            "max_frequency": max_frequency,
+            "spacing": spacing,
+            "hidden": hidden,
+            "seed": seed,
+        }
         generator = torch.Generator().manual_seed(seed)
         if spacing == "log":
             bands = torch.logspace(0, math.log2(max_frequency), num_bands, base=2)

@@ -76,12 +76,18 @@ class Text(TableTask):
         "tiny": {"task_set": {"bytes": 128}},
         # Tokens are many, so they are read once; hidden words put off learning by heart.
         "small": {
-            "task_set": {"bytes": 512, "drop": 0.1}, "rounds": 2, "read_every": 2, "steps": 1200,
-            "warmup": 50, "validate_every": 100, "checkpoint_every": 200, "curriculum": (),
+            "task_set": {"bytes": 512, "drop": 0.1},
+            "rounds": 2,
+            "read_every": 2,
+            "steps": 1200,
+            "warmup": 50,
+            "validate_every": 100,
+            "checkpoint_every": 200,
+            "curriculum": (),
             "threads": 1,
         },
         "lra": {"task_set": {"bytes": 4000}, "curriculum": ()},
-    }  # fmt: skip
+    }
 
     def __init__(
         self,
@@ -95,9 +101,11 @@ class Text(TableTask):
     ) -> None:
         super().__init__(**shared)
         at_least(
-            ("bytes", bytes, 1), ("sentences", sentences, 20), ("stem_layers", stem_layers, 0),
+            ("bytes", bytes, 1),
+            ("sentences", sentences, 20),
+            ("stem_layers", stem_layers, 0),
             ("window", window, 1),
-        )  # fmt: skip
+        )
         if window % 2 == 0:
             raise ValueError(f"window: wanted an odd number, got {window}")
         if not 0 <= drop < 1:
@@ -140,9 +148,14 @@ class Text(TableTask):
     def tokenizer(self, dim: int, seed: int = 0) -> nn.Module:
         """Byte and position embeddings and the local stem, started from ``seed``."""
         return SequenceTokenizer(
-            VOCABULARY, dim, self.longest_text, self.stem_layers, self.window, seed=seed,
+            VOCABULARY,
+            dim,
+            self.longest_text,
+            self.stem_layers,
+            self.window,
+            seed=seed,
             position_scale=POSITION_SCALE,
-        )  # fmt: skip
+        )
 
     def data_bytes(self) -> int:
         """The texts themselves, and what Python keeps of each."""

@@ -95,9 +95,19 @@ def measured(model: NAC, task: Task | None = None, **changes: Any) -> Probe:
 def assert_equal(a: Probe, b: Probe, order: list[int] | None = None) -> None:
     """Every number alike, those of modules in another order if one is given."""
     order = list(range(len(a.entropy))) if order is None else order
-    by_module = {"token_attention", "entropy", "relative_entropy", "position", "voice",
-                 "accuracy_lost", "accuracy_lost_se", "loss_gained", "loss_gained_se",
-                 "contribution", "contribution_se"}  # fmt: skip
+    by_module = {
+        "token_attention",
+        "entropy",
+        "relative_entropy",
+        "position",
+        "voice",
+        "accuracy_lost",
+        "accuracy_lost_se",
+        "loss_gained",
+        "loss_gained_se",
+        "contribution",
+        "contribution_se",
+    }
     for name in (field.name for field in fields(Probe)):
         x, y = getattr(a, name), getattr(b, name)
         if name == "role":
@@ -149,8 +159,12 @@ def test_a_sample_without_tokens_is_read_by_nobody() -> None:
     read_in = make().circuit.read_ins[0]
     mask = torch.tensor([[True, True, False], [False, False, False]])
     with torch.no_grad(), readings(read_in) as calls:
-        read_in(torch.randn(6, 8).double(), torch.randn(6, 5).double(),
-                torch.randn(2, 3, 8).double(), mask=mask)  # fmt: skip
+        read_in(
+            torch.randn(6, 8).double(),
+            torch.randn(6, 5).double(),
+            torch.randn(2, 3, 8).double(),
+            mask=mask,
+        )
         weights = read_weights(calls[0])
     assert weights[1].eq(0).all() and weights[0].sum() == pytest.approx(12)
 
@@ -350,8 +364,17 @@ def test_rows_are_those_of_the_report_and_plain_json() -> None:
     modules, readouts = found.modules(), found.readouts()
     json.dumps([modules, readouts, found.similarity_link], allow_nan=False)
     assert [row["module"] for row in modules] == list(range(6))
-    assert {"read_entropy", "top_tokens", "role", "confidence", "accuracy_lost", "loss_gained",
-            "loss_gained_se", "accuracy_lost_se", "position"} <= set(modules[0])  # fmt: skip
+    assert {
+        "read_entropy",
+        "top_tokens",
+        "role",
+        "confidence",
+        "accuracy_lost",
+        "loss_gained",
+        "loss_gained_se",
+        "accuracy_lost_se",
+        "position",
+    } <= set(modules[0])
     assert [row["readout"] for row in readouts] == [0, 1, 2]
     assert sum(row["confidence"] for row in readouts) == pytest.approx(1)
     assert sum(row["confidence_largest"] for row in readouts) == pytest.approx(1)
@@ -504,8 +527,9 @@ def test_listops_names_its_tokens() -> None:
     assert ListOps.token_names[10:] == ("9", "[MIN", "[MAX", "[MED", "[SM", "]")
     grouped = [name for names in ListOps.token_groups.values() for name in names]
     assert sorted(grouped) == sorted(ListOps.token_names[1:])
-    batch = Batch(torch.tensor([[11, 1, 15]]), torch.ones(1, 3).bool(), torch.zeros(1),
-                  torch.zeros(1))  # fmt: skip
+    batch = Batch(
+        torch.tensor([[11, 1, 15]]), torch.ones(1, 3).bool(), torch.zeros(1), torch.zeros(1)
+    )
     task = ListOps(max_length=20, min_length=3)
     assert task.token_kinds(batch) is batch.inputs
     assert task.token_kinds(replace(batch, inputs=torch.rand(1, 3))) is None

@@ -18,16 +18,16 @@ from nacgraph.cli.prune import main as prune
 from nacgraph.cli.train import main as train
 from nacgraph.training.run import load_run
 
-QUICK = ("--nulls", "2", "--draws", "2", "--seeds", "2", "--samples", "16",
-         "--lesion-samples", "8")  # fmt: skip
+QUICK = ("--nulls", "2", "--draws", "2", "--seeds", "2", "--samples", "16", "--lesion-samples", "8")
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("runs")
     for name, more in (("nac", ()), ("perceiver_io", ("--model", "perceiver_io"))):
-        flags = arguments(base / "cache", "--out", str(base / name), *more, steps=6,
-                          prior="ring_of_cliques")  # fmt: skip
+        flags = arguments(
+            base / "cache", "--out", str(base / name), *more, steps=6, prior="ring_of_cliques"
+        )
         assert train(flags) == 0
     return base
 
@@ -78,8 +78,13 @@ def test_the_numbers_are_those_of_the_circuit(runs: Path, analysis: Path) -> Non
     assert stats["summary"] == summary
     matched = stats["priors"]["ring_of_cliques"]["matched"]["value"]
     assert matched == pytest.approx(summary["prior_loss"], abs=1e-4)
-    assert set(stats["priors"]) == {"erdos_renyi", "planted_partition", "ring_of_cliques",
-                                    "scale_free", "watts_strogatz"}  # fmt: skip
+    assert set(stats["priors"]) == {
+        "erdos_renyi",
+        "planted_partition",
+        "ring_of_cliques",
+        "scale_free",
+        "watts_strogatz",
+    }
 
 
 def test_whatever_is_null_says_why(analysis: Path) -> None:
@@ -139,9 +144,7 @@ def test_a_pruned_run_is_analysed_like_any_other(runs: Path, tmp_path: Path) -> 
     assert load_run(small)[0].config.modules == 2
 
 
-def test_clear_errors(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_clear_errors(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 2
     assert "wanted a run folder" in capsys.readouterr().err
     assert main([str(runs / "nac"), "--nulls", "0"]) == 2
@@ -167,5 +170,6 @@ def test_the_page_on_circuits_shows_code_that_runs(
     exec(compile(second, "circuits.md", "exec"), names)
     assert names["data"].num_nodes == names["graph"].number_of_nodes() == 6 + 2
     assert sorted(p.name for p in (tmp_path / "folder").iterdir()) == [
-        "config.json", "model.safetensors"
-    ]  # fmt: skip
+        "config.json",
+        "model.safetensors",
+    ]

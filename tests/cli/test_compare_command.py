@@ -75,9 +75,7 @@ def test_a_run_is_equal_to_itself_and_to_a_relabelled_copy(
     assert found["raw_distance"]["value"] > 1e-4
 
 
-def test_two_seeds_differ(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_seeds_differ(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, picture = tmp_path / "deep" / "c.json", tmp_path / "deeper" / "c.png"
     found, _ = compared(capsys, runs / "a", runs / "b", "--out", out, "--picture", picture)
     assert found == json.loads(out.read_text())
@@ -107,9 +105,7 @@ def test_unequal_sizes_leave_the_matched_distance_undefined(
     assert "<svg" in picture.read_text()
 
 
-def test_clear_errors(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_clear_errors(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def said(*argv: object) -> str:
         capsys.readouterr()
         assert main([str(each) for each in argv]) == 2

@@ -29,8 +29,13 @@ def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def flags(plugin: Path, out: Path) -> list[str]:
     sizes = {k: v for k, v in SIZES.items() if k not in ("steps", "batch_size", "max_length")}
     values = {**sizes, "steps": 20, "learning_rate": 0.01, "prior": "none", "out": out}
-    return ["--task", "waves", "--plugin", str(plugin),
-            *(f"--{name}={value}" for name, value in values.items())]  # fmt: skip
+    return [
+        "--task",
+        "waves",
+        "--plugin",
+        str(plugin),
+        *(f"--{name}={value}" for name, value in values.items()),
+    ]
 
 
 def test_the_page_trains_evaluates_and_finds_damage(

@@ -112,8 +112,9 @@ def test_tasks_of_plugins(tmp_path: Path, capsys: Capture, monkeypatch: pytest.M
     }
     assert result["carved"] == []
     assert result["damage"] == [
-        f"{data}, line 2: wanted a number, got x", f"{data}, line 5: wanted a number, got y",
-    ]  # fmt: skip
+        f"{data}, line 2: wanted a number, got x",
+        f"{data}, line 5: wanted a number, got y",
+    ]
 
 
 def test_a_sound_file(tmp_path: Path, capsys: Capture) -> None:
@@ -218,8 +219,12 @@ def test_parameters_of_the_task_are_used(tmp_path: Path, capsys: Capture) -> Non
     result = checked(capsys, "text", "--task-set", "sentences=30", "--task-set", "data_seed=3")
     assert result["data"] is None and result["splits"]["train"]["samples"] == 30
     assert result["files"] == {
-        "folder": None, "number": 0, "bytes": 0, "sha256": None, "list": [],
-    }  # fmt: skip
+        "folder": None,
+        "number": 0,
+        "bytes": 0,
+        "sha256": None,
+        "list": [],
+    }
 
 
 def listops(path: Path, *trees: list[int]) -> Path:

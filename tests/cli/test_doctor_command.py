@@ -26,10 +26,25 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_it_says_what_there_is(found: dict[str, Any]) -> None:
     said = "\n".join(lines(found))
-    for text in ("python 3.", "torch_scatter", "numba", "graspologic", "cores", "OMP_NUM_THREADS",
-                 "free", "writable", "processors:", "read-outs:", "auto takes", "concrete",
-                 "graphs shared", "at its peak", "tensors", "heap waste",
-                 "under erdos_renyi"):  # fmt: skip
+    for text in (
+        "python 3.",
+        "torch_scatter",
+        "numba",
+        "graspologic",
+        "cores",
+        "OMP_NUM_THREADS",
+        "free",
+        "writable",
+        "processors:",
+        "read-outs:",
+        "auto takes",
+        "concrete",
+        "graphs shared",
+        "at its peak",
+        "tensors",
+        "heap waste",
+        "under erdos_renyi",
+    ):
         assert text in said, text
     assert found["estimate"]["peak"] == max(
         sum(parts.values()) for parts in found["estimate"]["phases"].values()
@@ -56,10 +71,12 @@ def test_nothing_is_written_and_little_needs_to_be_installed(tmp_path: Path) -> 
     home = tmp_path / "home"
     home.mkdir()
     child = subprocess.run(
-        [sys.executable, "-c", code, *arguments(home / "data")], cwd=home, text=True,
+        [sys.executable, "-c", code, *arguments(home / "data")],
+        cwd=home,
+        text=True,
         env={**environment(), "HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")},
         capture_output=True,
-    )  # fmt: skip
+    )
     assert child.returncode == 0, child.stderr
     assert "sums and softmax of segments by torch: index_add" in child.stdout
     assert "at its peak" in child.stdout
@@ -95,9 +112,10 @@ def plain(found: dict[str, Any], **changed: Any) -> dict[str, Any]:
         "threads": {"torch": 1, "OMP_NUM_THREADS": None},
         "memory": {"total": 2**40, "free": 2**40},
         "kernels": {"/here": {"writable": True, "files": 0}},
-        "scatter": "torch_scatter", "accelerator": None,
+        "scatter": "torch_scatter",
+        "accelerator": None,
         **changed,
-    }  # fmt: skip
+    }
 
 
 def test_warnings(found: dict[str, Any]) -> None:

@@ -13,8 +13,20 @@ from nacgraph.cli.embed import examples, main
 from nacgraph.cli.train import main as train
 from nacgraph.viz import embed_circuits
 
-QUICK = ["--split", "val", "--samples", "24", "--perplexities", "5,8", "--permutations", "19",
-         "--drawn", "2", "--threads", "1"]  # fmt: skip
+QUICK = [
+    "--split",
+    "val",
+    "--samples",
+    "24",
+    "--perplexities",
+    "5,8",
+    "--permutations",
+    "19",
+    "--drawn",
+    "2",
+    "--threads",
+    "1",
+]
 
 
 @pytest.fixture(scope="module")

@@ -122,10 +122,21 @@ def test_onnx_of_other_circuits(
     tmp_path: Path, opset: int, mode: str, changed: dict[str, object]
 ) -> None:
     config = {
-        "modules": 9, "readouts": 3, "width": 16, "code_dim": 8, "signature_dim": 8, "heads": 2,
-        "head_dim": 8, "read_heads": 2, "read_head_dim": 4, "rounds": 4, "unique_layers": 2,
-        "read_every": 2, "eval_mode": mode, **changed,
-    }  # fmt: skip
+        "modules": 9,
+        "readouts": 3,
+        "width": 16,
+        "code_dim": 8,
+        "signature_dim": 8,
+        "heads": 2,
+        "head_dim": 8,
+        "read_heads": 2,
+        "read_head_dim": 4,
+        "rounds": 4,
+        "unique_layers": 2,
+        "read_every": 2,
+        "eval_mode": mode,
+        **changed,
+    }
     model = NAC(NACConfig(**config), SequenceTokenizer(16, 16, 200, 2, 9), 10).eval()  # type: ignore[arg-type]
     samples = single_samples([batch_of(7, 33)])
     made = export_circuit(model, tmp_path / "c.onnx", samples, mode=mode, opset=opset)

@@ -18,8 +18,20 @@ from nacgraph.cli.train import main as train
 from nacgraph.viz.fewshot import fewshot_figure
 
 HELD_OUT = CLASSES[3:]
-QUICK = ["--ways", "3", "--shots", "1,4", "--queries", "5", "--episodes", "3", "--steps", "3",
-         "--threads", "1"]  # fmt: skip
+QUICK = [
+    "--ways",
+    "3",
+    "--shots",
+    "1,4",
+    "--queries",
+    "5",
+    "--episodes",
+    "3",
+    "--steps",
+    "3",
+    "--threads",
+    "1",
+]
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +55,14 @@ def test_both_models_get_the_same_episodes(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {p: p.read_bytes() for p in runs.rglob("*") if p.is_file()}
-    command = [str(runs / "nac"), "--baseline", str(runs / "perceiver_io"), *QUICK,
-               "--out", str(tmp_path)]  # fmt: skip
+    command = [
+        str(runs / "nac"),
+        "--baseline",
+        str(runs / "perceiver_io"),
+        *QUICK,
+        "--out",
+        str(tmp_path),
+    ]
     assert main([*command, "--adapt", "head", "--adapt", "all"]) == 0
     printed = capsys.readouterr().out
     done, found = rows(tmp_path), result(tmp_path)
@@ -60,8 +78,11 @@ def test_both_models_get_the_same_episodes(
 
     # Every mean is that of its rows.
     for point in found["series"]:
-        mine = [row["accuracy"] for row in done
-                if all(row[k] == point[k] for k in ("model", "adapt", "shots"))]  # fmt: skip
+        mine = [
+            row["accuracy"]
+            for row in done
+            if all(row[k] == point[k] for k in ("model", "adapt", "shots"))
+        ]
         assert len(mine) == 3 and point["mean"] == pytest.approx(np.mean(mine))
         assert point["ci95"][0] <= point["mean"] <= point["ci95"][1]
     place = {(p["model"], p["adapt"], p["shots"]): p for p in found["series"]}
@@ -75,8 +96,9 @@ def test_both_models_get_the_same_episodes(
 
     for few in (1, 4):
         mean = place["nac", "all", few]["mean"]
-        assert any(line.startswith(f"| all | {few} | {100 * mean:.1f} ±")
-                   for line in printed.splitlines())  # fmt: skip
+        assert any(
+            line.startswith(f"| all | {few} | {100 * mean:.1f} ±") for line in printed.splitlines()
+        )
     assert (tmp_path / "figure4.svg").is_file() and (tmp_path / "figure4.png").is_file()
     assert before == {p: p.read_bytes() for p in runs.rglob("*") if p.is_file()}
 
@@ -124,8 +146,9 @@ def test_other_settings_are_other_work(
 ) -> None:
     command = [str(runs / "nac"), *QUICK, "--adapt", "head", "--out", str(tmp_path)]
     assert main(command) == 0
-    for k, more in enumerate((["--steps", "4"], ["--learning-rate", "0.1"],
-                              ["--seed", "1"]), start=2):  # fmt: skip
+    for k, more in enumerate(
+        (["--steps", "4"], ["--learning-rate", "0.1"], ["--seed", "1"]), start=2
+    ):
         assert main([*command, *more]) == 0
         assert len(rows(tmp_path)) == 6 * k
     capsys.readouterr()

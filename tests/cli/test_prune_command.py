@@ -108,8 +108,21 @@ def test_the_curve_counts_what_it_says(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "curve"
-    flags = ["--curve", "--out", str(out), "--keeps", "0.5,0.2", "--seeds", "2", "--repeats", "2",
-             "--baseline", str(runs / "perceiver_io"), "--lesion-samples", "16"]  # fmt: skip
+    flags = [
+        "--curve",
+        "--out",
+        str(out),
+        "--keeps",
+        "0.5,0.2",
+        "--seeds",
+        "2",
+        "--repeats",
+        "2",
+        "--baseline",
+        str(runs / "perceiver_io"),
+        "--lesion-samples",
+        "16",
+    ]
     assert main([str(runs / "nac"), *flags]) == 0
     first = capsys.readouterr()
     rows = json.loads(first.out)["rows"]

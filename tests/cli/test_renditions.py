@@ -64,8 +64,9 @@ def test_a_row_looks_the_same_in_every_batch(
     assert whole.shape == images.shape and whole.dtype == np.uint8
     assert np.array_equal(images, before)
     k = data.draw(st.integers(0, 5))
-    assert np.array_equal(render(images[k : k + 1], name, strength, rows[k : k + 1], seed)[0],
-                          whole[k])  # fmt: skip
+    assert np.array_equal(
+        render(images[k : k + 1], name, strength, rows[k : k + 1], seed)[0], whole[k]
+    )
 
 
 def test_chance_follows_from_name_seed_and_row() -> None:
@@ -146,8 +147,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_the_command_on_one_run(
     runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    argv = [str(runs[0]), "--only", "blur,invert", "--strengths", "1,5", "--limit", "30",
-            "--threads", "1"]  # fmt: skip
+    argv = [
+        str(runs[0]),
+        "--only",
+        "blur,invert",
+        "--strengths",
+        "1,5",
+        "--limit",
+        "30",
+        "--threads",
+        "1",
+    ]
     assert main([*argv, "--out", str(tmp_path / "x"), "--sheet"]) == 0
     said = capsys.readouterr()
     assert "renditions: clean" in said.err
@@ -174,8 +184,10 @@ def test_the_command_on_two_runs(
     assert main([str(runs[0]), str(runs[1]), *argv]) == 0
     result = json.loads((tmp_path / "renditions.json").read_text())
     first, second = result["runs"]
-    for key, of in (("mean", lambda run: run["mean"]),
-                    ("clean", lambda run: run["clean"]["accuracy"])):  # fmt: skip
+    for key, of in (
+        ("mean", lambda run: run["mean"]),
+        ("clean", lambda run: run["clean"]["accuracy"]),
+    ):
         apart = of(first) - of(second)
         assert result["difference"][key]["value"] == pytest.approx(apart)
     assert "| difference |" in capsys.readouterr().out

@@ -43,9 +43,12 @@ def test_all_doors_are_the_same(tmp_path: Path) -> None:
         "    except SystemExit as end: print(end.code)\n"
     )
     child = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), text=True,
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(),
+        text=True,
         capture_output=True,
-    )  # fmt: skip
+    )
     assert child.stderr.splitlines() == ["error: unknown flag 'widht' (nearest: width)"] * 2
     codes = [line for line in child.stdout.splitlines() if line.isdigit()]
     assert codes == ["2", "2", "0", "0"]
@@ -68,9 +71,13 @@ def test_a_reader_that_leaves_early_is_no_fault(tmp_path: Path) -> None:
     os.close(reader)
     try:
         child = subprocess.run(
-            [sys.executable, "-m", "nacgraph", "prior", "list"], cwd=tmp_path, env=environment(),
-            stdout=writer, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            [sys.executable, "-m", "nacgraph", "prior", "list"],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     finally:
         os.close(writer)
     assert (child.returncode, child.stderr) == (141, "")
@@ -83,9 +90,18 @@ def test_first_and_last_lines(
     flags = arguments(cache, steps=2, prior="erdos_renyi")
     assert main(flags) == 0
     said = capsys.readouterr()
-    for text in ("preset tiny", "seed 0", "ListOps", "parameters", "majority", "root operator",
-                 "reachable floor", "1 threads", "runs/listops-erdos_renyi-nac-tiny-s0",
-                 "next       nacgraph evaluate runs/"):  # fmt: skip
+    for text in (
+        "preset tiny",
+        "seed 0",
+        "ListOps",
+        "parameters",
+        "majority",
+        "root operator",
+        "reachable floor",
+        "1 threads",
+        "runs/listops-erdos_renyi-nac-tiny-s0",
+        "next       nacgraph evaluate runs/",
+    ):
         assert text in said.out
     assert "Trainer" not in said.out + said.err and "GPU" not in said.out + said.err
     assert main(flags) == 0  # a second run gets a folder of its own
@@ -133,8 +149,17 @@ def test_a_plugin_prior_trains(
         "        return torch.full((n, n), self.p).double().fill_diagonal_(1)\n"
     )
     out = tmp_path / "run"
-    flags = arguments(cache, "--plugin", str(plugin), "--prior-set", "p=0.4", "--out", str(out),
-                      prior="half_of_mine", steps=1)  # fmt: skip
+    flags = arguments(
+        cache,
+        "--plugin",
+        str(plugin),
+        "--prior-set",
+        "p=0.4",
+        "--out",
+        str(out),
+        prior="half_of_mine",
+        steps=1,
+    )
     assert main(flags) == 0
     assert "running plugin" in capsys.readouterr().err
     assert main(["--resume", str(out)]) == 2
@@ -142,17 +167,25 @@ def test_a_plugin_prior_trains(
 
 
 def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = Progress(20, baselines={"majority_accuracy": 0.18, "root_operator_accuracy": 0.38},
-                     floor=0.02)  # fmt: skip
+    shown = Progress(
+        20, baselines={"majority_accuracy": 0.18, "root_operator_accuracy": 0.38}, floor=0.02
+    )
     shown.start()
     shown.step(ROW)  # too soon for a line
     shown.validated(ROW, best=True)
     shown.stop()
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1
-    for text in ("step 5/20", "loss 2.000", "41.0 % (majority 18.0 %, root operator 38.0 %)",
-                 "prior 0.0300 (floor 0.0200)", "degree 4.2", "isolated 1", "310 samples/s",
-                 "length ≤ 40"):  # fmt: skip
+    for text in (
+        "step 5/20",
+        "loss 2.000",
+        "41.0 % (majority 18.0 %, root operator 38.0 %)",
+        "prior 0.0300 (floor 0.0200)",
+        "degree 4.2",
+        "isolated 1",
+        "310 samples/s",
+        "length ≤ 40",
+    ):
         assert text in lines[0]
     assert clock(59.6) == "1:00" and clock(3723) == "1:02:03"
 

@@ -97,8 +97,9 @@ def test_modes_differ_and_a_pruned_model_freezes() -> None:
 
     batch = batch_of(3, 20)
     model = build().double()
-    expected, threshold = (freeze(model, m)(batch.inputs, batch.mask) for m in
-                           ("expected", "threshold"))  # fmt: skip
+    expected, threshold = (
+        freeze(model, m)(batch.inputs, batch.mask) for m in ("expected", "threshold")
+    )
     assert largest(expected, threshold) > 1e-3
     small = prune(model, [0, 3, 4])
     assert largest(small(batch).logits, freeze(small)(batch.inputs, batch.mask)) < 1e-10

@@ -20,9 +20,7 @@ def test_to_data_and_networkx_agree_with_p(design: CircuitDesign) -> None:
     data, graph = design.to_data(1.0, 0.3), design.to_networkx(1.0, 0.3)
     everyone = torch.cat([design.processor_signatures, design.readout_signatures])
     p = link_probabilities(everyone, design.processor_signatures, 1.0).detach()
-    wanted = {
-        (j, i) for i in range(7) for j in range(5) if i != j and p[i, j] > 0.3
-    }
+    wanted = {(j, i) for i in range(7) for j in range(5) if i != j and p[i, j] > 0.3}
     assert set(map(tuple, data.edge_index.t().tolist())) == wanted == set(graph.edges)
     for (j, i), attribute in zip(data.edge_index.t().tolist(), data.edge_attr, strict=True):
         assert float(attribute) == pytest.approx(float(p[i, j]))

@@ -45,11 +45,13 @@ def test_the_model_equals_its_naive_form(name: str, padded: bool) -> None:
     labels = torch.tensor([1, 4])
     ours, theirs = (
         torch.autograd.grad(
-            F.cross_entropy(logits, labels), list(named.values()), retain_graph=True,
+            F.cross_entropy(logits, labels),
+            list(named.values()),
+            retain_graph=True,
             allow_unused=True,
         )
         for logits in (out.logits, naive)
-    )  # fmt: skip
+    )
     for parameter, a, b in zip(named, ours, theirs, strict=True):
         assert (a is None) == (b is None), parameter
         if a is not None:

@@ -97,8 +97,9 @@ def test_a_pruned_circuit_learns_on() -> None:
 
 def test_pruning_twice_is_pruning_once() -> None:
     model = make(modules=6).double()
-    assert torch.equal(answer(prune(prune(model, [0, 2, 3, 5]), [1, 3])),
-                       answer(prune(model, [2, 5])))
+    assert torch.equal(
+        answer(prune(prune(model, [0, 2, 3, 5]), [1, 3])), answer(prune(model, [2, 5]))
+    )
 
 
 @pytest.mark.parametrize("kept", [[], [0, 0], [6], [-1], [[0]]])

@@ -181,8 +181,14 @@ def test_what_decays() -> None:
     model = make(LINEAR)
     decayed = decays(model)
     assert not decayed["tokenizer.positions"] and not decayed["tokenizer.symbols.weight"]
-    for name in ("attention.query.weight", "attention.out.weight", "attention.key_rows",
-                 "attention.value_rows", "widen.weight", "narrow.weight"):  # fmt: skip
+    for name in (
+        "attention.query.weight",
+        "attention.out.weight",
+        "attention.key_rows",
+        "attention.value_rows",
+        "widen.weight",
+        "narrow.weight",
+    ):
         assert decayed[f"blocks.0.{name}"]
     assert decayed["head.weight"]
     assert not any(d for name, d in decayed.items() if "norm" in name or name.endswith("bias"))

@@ -45,12 +45,21 @@ def run(function, graph: SampledGraph, inputs: tuple[Tensor, ...]) -> list[Tenso
 
 
 @given(
-    seed=st.integers(0, 10_000), batch=st.integers(1, 3), receivers=st.integers(1, 6),
-    senders=st.integers(1, 6), heads=st.integers(1, 3), per_sample=st.booleans(),
+    seed=st.integers(0, 10_000),
+    batch=st.integers(1, 3),
+    receivers=st.integers(1, 6),
+    senders=st.integers(1, 6),
+    heads=st.integers(1, 3),
+    per_sample=st.booleans(),
     density=st.sampled_from([0.0, 0.3, 1.0]),
 )
 def test_backends_equal_the_loop(
-    seed: int, batch: int, receivers: int, senders: int, heads: int, per_sample: bool,
+    seed: int,
+    batch: int,
+    receivers: int,
+    senders: int,
+    heads: int,
+    per_sample: bool,
     density: float,
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -128,8 +137,12 @@ def test_complete_graph_is_plain_attention(generator: torch.Generator) -> None:
 
 
 @given(
-    width=st.sampled_from([3, 4, 24]), single=st.booleans(), batch=st.integers(1, 3),
-    heads=st.integers(1, 5), receivers=st.sampled_from([1, 7, 40]), seed=st.integers(0, 100),
+    width=st.sampled_from([3, 4, 24]),
+    single=st.booleans(),
+    batch=st.integers(1, 3),
+    heads=st.integers(1, 5),
+    receivers=st.sampled_from([1, 7, 40]),
+    seed=st.integers(0, 100),
 )
 @settings(max_examples=30)
 def test_fused_equals_scatter_at_other_sizes(
@@ -181,8 +194,11 @@ def test_fused_in_low_precision_computes_in_single(generator: torch.Generator) -
 
 
 @given(
-    seed=st.integers(0, 10_000), modules=st.integers(1, 9), heads=st.integers(1, 3),
-    per_sample=st.booleans(), readouts=st.booleans(),
+    seed=st.integers(0, 10_000),
+    modules=st.integers(1, 9),
+    heads=st.integers(1, 3),
+    per_sample=st.booleans(),
+    readouts=st.booleans(),
 )
 def test_expected_weights_need_no_tensor_over_pairs(
     seed: int, modules: int, heads: int, per_sample: bool, readouts: bool
@@ -232,8 +248,12 @@ def test_wrong_graph_is_named(generator: torch.Generator) -> None:
 
 
 @given(
-    seed=st.integers(0, 10_000), batch=st.integers(1, 3), modules=st.integers(1, 5),
-    length=st.integers(1, 7), heads=st.integers(1, 3), masked=st.booleans(),
+    seed=st.integers(0, 10_000),
+    batch=st.integers(1, 3),
+    modules=st.integers(1, 5),
+    length=st.integers(1, 7),
+    heads=st.integers(1, 3),
+    masked=st.booleans(),
     shared=st.booleans(),
 )
 def test_folded_read_in_equals_the_naive_one(

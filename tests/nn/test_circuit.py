@@ -139,8 +139,9 @@ def test_perceiver_io_is_plain_multi_head_attention() -> None:
         plain.out_proj.bias.zero_()
     states = batch_of([6, 6], seed=2).tokens
     normed = block.norm(states)
-    projected = [normed @ part.weight.T
-                 for part in (attention.query, attention.key, attention.value)]
+    projected = [
+        normed @ part.weight.T for part in (attention.query, attention.key, attention.value)
+    ]
     message, _ = plain(*projected)
     wanted = states + message @ attention.exit.weight.T + attention.exit.bias
     graph = model.circuit.kernel(model.generator.processor_signatures)
@@ -183,8 +184,12 @@ def test_configuration_reports_all_mistakes_at_once() -> None:
     with pytest.raises(ValueError) as caught:
         NACConfig(modules=0, mode="soft", bandwidth=-1.0, min_weight=2.0)
     message = str(caught.value)
-    for part in ("modules: wanted a whole number >= 1, got 0", "mode: wanted one of",
-                 "bandwidth: wanted a number > 0, got -1.0", "min_weight: wanted"):
+    for part in (
+        "modules: wanted a whole number >= 1, got 0",
+        "mode: wanted one of",
+        "bandwidth: wanted a number > 0, got -1.0",
+        "min_weight: wanted",
+    ):
         assert part in message
     with pytest.raises(ValueError, match="did you mean 'perceiver_io'"):
         model_fields("perciever_io")

@@ -34,8 +34,13 @@ def test_shapes_and_seed() -> None:
     design = generator()(tokens(2, 5, T))
     assert design.conditional and (design.num_processors, design.num_readouts) == (U, OUT)
     assert [tuple(t.shape) for t in tensors(design)] == [
-        (2, U, S), (2, U, K), (2, U, D), (2, OUT, S), (2, OUT, K), (2, OUT, D)
-    ]  # fmt: skip
+        (2, U, S),
+        (2, U, K),
+        (2, U, D),
+        (2, OUT, S),
+        (2, OUT, K),
+        (2, OUT, D),
+    ]
     again, other = generator()(tokens(2, 5, T)), generator(1)(tokens(2, 5, T))
     assert all(map(torch.equal, tensors(design), tensors(again)))
     assert not torch.equal(design.processor_codes, other.processor_codes)

@@ -60,8 +60,11 @@ def test_read_in(generator: torch.Generator) -> None:
     names = {
         f"{ours}": f"read_in_attention.{theirs}"
         for ours, theirs in {
-            "token_norm": "sender_layernorm", "state_norm": "receiver_layernorm",
-            "query": "query_compiler", "key": "key_compiler", "value": "value_compiler",
+            "token_norm": "sender_layernorm",
+            "state_norm": "receiver_layernorm",
+            "query": "query_compiler",
+            "key": "key_compiler",
+            "value": "value_compiler",
             "exit": "exit_layer",
         }.items()
     }
@@ -79,7 +82,9 @@ def test_propagator(generator: torch.Generator, backend: str) -> None:
     names = {"norm": "latent_attention.receiver_layernorm"} | {
         f"attention.{ours}": f"latent_attention.{theirs}"
         for ours, theirs in {
-            "query": "query_compiler", "key": "key_compiler", "value": "value_compiler",
+            "query": "query_compiler",
+            "key": "key_compiler",
+            "value": "value_compiler",
             "exit": "exit_layer",
         }.items()
     }

@@ -58,12 +58,22 @@ def inputs_of(
 
 
 @given(
-    name=st.sampled_from(sorted(OPERATIONS)), seed=st.integers(0, 1000),
-    leads=st.sampled_from([
-        ((), ()), ((3,), ()), ((3,), (1,)), ((3,), (3,)), ((3, 2), ()), ((3, 2), (3, 1)),
-        # Left to PyTorch's operators: no order of copies serves these.
-        ((3, 2), (1, 2)), ((1,), (3,)), ((), (3,)),
-    ]),
+    name=st.sampled_from(sorted(OPERATIONS)),
+    seed=st.integers(0, 1000),
+    leads=st.sampled_from(
+        [
+            ((), ()),
+            ((3,), ()),
+            ((3,), (1,)),
+            ((3,), (3,)),
+            ((3, 2), ()),
+            ((3, 2), (3, 1)),
+            # Left to PyTorch's operators: no order of copies serves these.
+            ((3, 2), (1, 2)),
+            ((1,), (3,)),
+            ((), (3,)),
+        ]
+    ),
     dtype=st.sampled_from([torch.float64, torch.float32]),
 )
 @settings(max_examples=60)

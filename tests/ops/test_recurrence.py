@@ -66,8 +66,9 @@ def test_decays_of_0_and_1_are_the_inputs_and_their_sums() -> None:
 
 @pytest.mark.parametrize("turning", [False, True])
 def test_no_thread_count_changes_a_number(turning: bool) -> None:
-    recur, arguments = (turn_both_ways, gated(5, 40, 3)) if turning else (
-        recur_both_ways, inputs(5, 40, 3))  # fmt: skip
+    recur, arguments = (
+        (turn_both_ways, gated(5, 40, 3)) if turning else (recur_both_ways, inputs(5, 40, 3))
+    )
     before = torch.get_num_threads()
     found = []
     try:

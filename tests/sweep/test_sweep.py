@@ -98,18 +98,37 @@ def test_every_recipe_runs_at_smoke(path: Path, tmp_path: Path, cache: str) -> N
 
 
 def test_later_layers_win(tmp_path: Path) -> None:
-    recipe = read_recipe(write(
-        tmp_path,
-        fields={"steps": 1, "rounds": 1, "modules": 1, "width": 2, "task_set": {"x": 1, "y": 1}},
-        axes={"model": {"a": {"modules": 3, "width": 6, "task_set": {"y": 3}}, "b": {}}},
-        baseline={},
-        scales={"smoke": {"seeds": 1, "fields": {"rounds": 2, "modules": 2, "width": 4},
-                          "points": {"a": {"width": 8}}, "skip": [["b"]]}},
-    ))  # fmt: skip
+    recipe = read_recipe(
+        write(
+            tmp_path,
+            fields={
+                "steps": 1,
+                "rounds": 1,
+                "modules": 1,
+                "width": 2,
+                "task_set": {"x": 1, "y": 1},
+            },
+            axes={"model": {"a": {"modules": 3, "width": 6, "task_set": {"y": 3}}, "b": {}}},
+            baseline={},
+            scales={
+                "smoke": {
+                    "seeds": 1,
+                    "fields": {"rounds": 2, "modules": 2, "width": 4},
+                    "points": {"a": {"width": 8}},
+                    "skip": [["b"]],
+                }
+            },
+        )
+    )
     (cell,) = recipe.cells("smoke")
     assert cell.fields == {
-        "steps": 1, "rounds": 2, "modules": 3, "width": 8, "seed": 0, "task_set": {"x": 1, "y": 3},
-    }  # fmt: skip
+        "steps": 1,
+        "rounds": 2,
+        "modules": 3,
+        "width": 8,
+        "seed": 0,
+        "task_set": {"x": 1, "y": 3},
+    }
     assert cell.points == {"model": "a"} and cell.name == "a-s0"
 
 
@@ -121,8 +140,13 @@ def test_datasets_are_asked_for_by_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="data: wanted one of photos, got 'fotos'"):
         recipe.cells("smoke", data={"fotos": "x", "photos": "y"})
     assert {c.fields["data"] for c in recipe.cells("smoke", data={"photos": "/x"})} == {"/x"}
-    after = {"few": {"command": ["fewshot", "{run}", "--seed", "{seed}"], "result": "f.json",
-                     "flags": {"small": ["--dataset", "$photos"]}}}  # fmt: skip
+    after = {
+        "few": {
+            "command": ["fewshot", "{run}", "--seed", "{seed}"],
+            "result": "f.json",
+            "flags": {"small": ["--dataset", "$photos"]},
+        }
+    }
     recipe = read_recipe(write(tmp_path, after=after, data={"photos": "a folder of photographs"}))
     with pytest.raises(ConfigError, match=r"scale small wants photos \(a folder of photographs\)"):
         recipe.cells("small")
@@ -184,13 +208,29 @@ def run(path: Path, out: Path, cache: str, *more: str) -> int:
 def test_a_sweep_from_recipe_to_tables(
     tmp_path: Path, cache: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    after = {"pruning": {
-        "command": ["prune", "{run}", "--curve", "--orders", "random", "--keeps", "0.5",
-                    "--repeats", "1", "--seeds", "2", "--lesion-samples", "4"],
-        "result": "curve.csv", "only": {"model": ["full"]},
-        "columns": {"half kept %": "[keep=0.5].accuracy"},
-        "series": {"x": "keep", "y": "accuracy"},
-    }}  # fmt: skip
+    after = {
+        "pruning": {
+            "command": [
+                "prune",
+                "{run}",
+                "--curve",
+                "--orders",
+                "random",
+                "--keeps",
+                "0.5",
+                "--repeats",
+                "1",
+                "--seeds",
+                "2",
+                "--lesion-samples",
+                "4",
+            ],
+            "result": "curve.csv",
+            "only": {"model": ["full"]},
+            "columns": {"half kept %": "[keep=0.5].accuracy"},
+            "series": {"x": "keep", "y": "accuracy"},
+        }
+    }
     path, out = write(tmp_path, after=after), tmp_path / "out"
     assert run(path, out, cache) == 0
     said = capsys.readouterr().out
@@ -198,8 +238,10 @@ def test_a_sweep_from_recipe_to_tables(
         rows = list(csv.DictReader(file))
     assert [(row["model"], row["bandwidth"], row["seed"]) for row in rows] == [
         (model, f"bandwidth={width}", str(seed))
-        for seed in (0, 1) for model in ("full", "all-linked") for width in (0.2, 0.4)
-    ]  # fmt: skip
+        for seed in (0, 1)
+        for model in ("full", "all-linked")
+        for width in (0.2, 0.4)
+    ]
     for row in rows:
         summary = json.loads((out / row["folder"] / "summary.json").read_text("utf-8"))
         assert float(row["test %"]) == summary["test_accuracy"]
@@ -210,8 +252,11 @@ def test_a_sweep_from_recipe_to_tables(
             assert len(draws) == 2
             assert float(row["half kept %"]) == pytest.approx(sum(draws) / 2)
     text = (out / "trial.md").read_text("utf-8")
-    tests = [float(r["test %"]) for r in rows if (r["model"], r["bandwidth"]) ==
-             ("full", "bandwidth=0.4")]  # fmt: skip
+    tests = [
+        float(r["test %"])
+        for r in rows
+        if (r["model"], r["bandwidth"]) == ("full", "bandwidth=0.4")
+    ]
     line = next(line for line in text.splitlines() if line.startswith("| full | bandwidth=0.4"))
     assert mean_sd(tests, 100) in line and line.endswith("| 2 |") and line in said
     assert "test: points over all-linked (95 %)" in text and "# A | test" in text
@@ -258,8 +303,19 @@ def test_fields_and_cells_can_be_chosen(
     tmp_path: Path, cache: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path)
-    assert run(path, tmp_path / "out", cache, "--only", "full-bandwidth=0.4-s1", "--list",
-               "--set", "steps=1") == 0  # fmt: skip
+    assert (
+        run(
+            path,
+            tmp_path / "out",
+            cache,
+            "--only",
+            "full-bandwidth=0.4-s1",
+            "--list",
+            "--set",
+            "steps=1",
+        )
+        == 0
+    )
     (line,) = capsys.readouterr().out.splitlines()
     name, _, fields = line.partition(": ")
     assert name == "full-bandwidth=0.4-s1" and json.loads(fields)["steps"] == 1
@@ -279,8 +335,10 @@ def test_launchers_make_the_same_runs(tmp_path: Path, cache: str, launcher: str)
     more = ["--launcher-set", "cluster=local"] if launcher == "submitit" else ["--jobs", "2"]
     there = tmp_path / launcher
     assert run(path, there, cache, "--seeds", "1", "--launcher", launcher, *more) == 0
-    found = [json.loads((out / "cells" / "full-s0" / "summary.json").read_text("utf-8"))
-             for out in (tmp_path / "here", there)]  # fmt: skip
+    found = [
+        json.loads((out / "cells" / "full-s0" / "summary.json").read_text("utf-8"))
+        for out in (tmp_path / "here", there)
+    ]
     assert found[0]["test_accuracy"] == found[1]["test_accuracy"]
     assert found[0]["prior_loss"] == found[1]["prior_loss"]
 
@@ -292,8 +350,19 @@ def test_stopped_it_saves_what_runs_and_the_same_command_goes_on(
     axes = {"model": {"full": {"model": "nac"}}}
     fields = {**TINY, "steps": 60, "train_size": 400}
     path, out = write(tmp_path, axes=axes, baseline={}, fields=fields), tmp_path / "out"
-    words = [sys.executable, "-m", "nacgraph", "sweep", str(path), "--out", str(out), "--seeds",
-             "1", "--cache-dir", cache]  # fmt: skip
+    words = [
+        sys.executable,
+        "-m",
+        "nacgraph",
+        "sweep",
+        str(path),
+        "--out",
+        str(out),
+        "--seeds",
+        "1",
+        "--cache-dir",
+        cache,
+    ]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
     metrics = out / "cells" / "full-s0" / "metrics.csv"
     while process.poll() is None:
@@ -309,14 +378,18 @@ def test_stopped_it_saves_what_runs_and_the_same_command_goes_on(
     whole = metrics.read_text("utf-8").splitlines()
     assert len(whole) == 61 and [r.split(",")[0] for r in whole[: len(kept)]] == [
         r.split(",")[0] for r in kept
-    ]  # fmt: skip
+    ]
 
 
 def test_paths_into_results(tmp_path: Path) -> None:
-    data = {"runs": [{"mean": 0.5}], "series": [
-        {"shots": 1, "adapt": "all", "mean": 0.1}, {"shots": 4, "adapt": "all", "mean": 0.2},
-        {"shots": 4, "adapt": "head", "mean": 0.3},
-    ]}  # fmt: skip
+    data = {
+        "runs": [{"mean": 0.5}],
+        "series": [
+            {"shots": 1, "adapt": "all", "mean": 0.1},
+            {"shots": 4, "adapt": "all", "mean": 0.2},
+            {"shots": 4, "adapt": "head", "mean": 0.3},
+        ],
+    }
     assert pick(data, "runs.0.mean") == [0.5]
     assert pick(data, "series[shots=4].mean") == [0.2, 0.3]
     assert pick(data, "series[shots=4,adapt=head].mean") == [0.3]
@@ -333,8 +406,10 @@ def test_a_paired_test_is_student_s() -> None:
     found = paired([(0.5, 0.4), (0.6, 0.55), (0.7, 0.66)])
     # d = .1, .05, .04: mean .063333, sd .032146, error .018559, t(2) = 3.4125.
     assert found.mean == pytest.approx(0.0633333, abs=1e-6)
-    assert (found.low, found.high) == (pytest.approx(-0.016521, abs=1e-5),
-                                       pytest.approx(0.143188, abs=1e-5))  # fmt: skip
+    assert (found.low, found.high) == (
+        pytest.approx(-0.016521, abs=1e-5),
+        pytest.approx(0.143188, abs=1e-5),
+    )
     assert found.p == pytest.approx(0.0762, abs=1e-4)
     assert difference(found) == "+6.3 (−1.7 to 14.3), p 0.076"
     assert paired([(1.0, 0.5)]).p is None and difference(paired([(1.0, 0.5)])) == "+50.0"

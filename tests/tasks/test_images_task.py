@@ -26,9 +26,11 @@ def batch(count: int, *shape: int) -> Batch:
     generator = torch.Generator().manual_seed(3)
     images = torch.rand(count, *shape, generator=generator)
     return Batch(
-        images, torch.ones(count, 1, dtype=torch.bool), torch.zeros(count).long(),
+        images,
+        torch.ones(count, 1, dtype=torch.bool),
+        torch.zeros(count).long(),
         torch.arange(count),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +99,9 @@ def test_other_sizes_are_refused() -> None:
 def test_targets_sum_to_one_and_images_stay_images(
     count: int, channels: int, mixup: float, cutmix: float, smoothing: float, seed: int
 ) -> None:
-    how = Augmentation(crop=2, flip=True, erase=0.5, mixup=mixup, cutmix=cutmix,
-                       smoothing=smoothing)  # fmt: skip
+    how = Augmentation(
+        crop=2, flip=True, erase=0.5, mixup=mixup, cutmix=cutmix, smoothing=smoothing
+    )
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (count, 9, 7, channels), np.uint8)
     before = images.copy()
@@ -222,8 +225,21 @@ def test_few_shot_brings_other_images_to_the_size_of_the_run(
     sizes = {k: v for k, v in SIZES.items() if "size" not in k and "length" not in k}
     values = {**sizes, "steps": 2, "batch_size": 4, "prior": "none", "data": images}
     out = tmp_path / "run"
-    assert main(["train", "--task", "images", "--out", str(out), "--task-set", "stem_width=4",
-                 *(f"--{k}={v}" for k, v in values.items())]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                "train",
+                "--task",
+                "images",
+                "--out",
+                str(out),
+                "--task-set",
+                "stem_width=4",
+                *(f"--{k}={v}" for k, v in values.items()),
+            ]
+        )
+        == 0
+    )
     # Digits are 8 x 8; the run has seen 12 x 12.
     few = ["--ways", "3", "--shots", "1", "--queries", "2", "--episodes", "1", "--steps", "1"]
     assert main(["fewshot", str(out), "--dataset", "embedded", *few, "--adapt", "head"]) == 0

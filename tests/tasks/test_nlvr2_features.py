@@ -91,8 +91,10 @@ def test_a_run_on_features_wants_features_of_its_shape(tmp_path: Path) -> None:
 def test_all_damage_is_listed(tmp_path: Path) -> None:
     path = made(tmp_path)
     arrays = arrays_of(path)
-    rows = [int(np.flatnonzero(arrays["identifiers"] == name)[0]) for name in (
-        "dev-0-0-0", "dev-0-0-1", "dev-0-1-0")]  # fmt: skip
+    rows = [
+        int(np.flatnonzero(arrays["identifiers"] == name)[0])
+        for name in ("dev-0-0-0", "dev-0-0-1", "dev-0-1-0")
+    ]
     lost = int(np.flatnonzero(arrays["images"] == "dev-1-0-img1")[0])
     arrays["features"][lost, 2, 3] = np.nan
     arrays["labels"][rows[0]] = "yes"

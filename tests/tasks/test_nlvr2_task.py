@@ -144,15 +144,18 @@ def test_tokens_know_which_image_and_where() -> None:
 def test_tokenizers_can_be_built_again_from_their_settings() -> None:
     before = torch.random.get_rng_state()
     for module in (
-        SentenceTokenizer(8, seed=3), SentenceTokenizer(8, features=5, stem_layers=2),
-        ImagePairTokenizer(8, 16, 4, seed=3), ImagePairTokenizer(8, sentence=True),
+        SentenceTokenizer(8, seed=3),
+        SentenceTokenizer(8, features=5, stem_layers=2),
+        ImagePairTokenizer(8, 16, 4, seed=3),
+        ImagePairTokenizer(8, sentence=True),
         ImagePairTokenizer(8, 0, features=(4, 6), sentence=True, sentence_features=5),
-    ):  # fmt: skip
+    ):
         again = TOKENIZERS.get(type(module).__name__)(**module.settings)
         assert all(map(torch.equal, module.state_dict().values(), again.state_dict().values()))
         for name, parameter in module.named_parameters():
-            assert parameter.ndim < 2 or ("position" in name) == (parameter.shape[-1] == 8 and not
-                name.endswith("weight"))  # fmt: skip
+            assert parameter.ndim < 2 or ("position" in name) == (
+                parameter.shape[-1] == 8 and not name.endswith("weight")
+            )
     assert torch.equal(before, torch.random.get_rng_state())
 
 
@@ -169,8 +172,15 @@ def test_wrong_batches_are_refused() -> None:
 
 def test_words_are_told_apart() -> None:
     assert split_words("One dog isn't BLACK; 2 are.") == [
-        "one", "dog", "isn't", "black", ";", "2", "are", "."
-    ]  # fmt: skip
+        "one",
+        "dog",
+        "isn't",
+        "black",
+        ";",
+        "2",
+        "are",
+        ".",
+    ]
     ours = {w for text in nlvr2().table("train").columns["sentence"] for w in text.split()}
     ours |= {*COLOURS, *SHAPES, *NUMBERS, *(s + "s" for s in SHAPES), "crosses"}
     assert len({word_ids(word, 1024) for word in ours}) == len(ours)

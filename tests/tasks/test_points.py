@@ -24,9 +24,18 @@ def cloud_batch(points: torch.Tensor) -> Batch:
 
 def small_nac(seed: int = 0) -> NAC:
     config = NACConfig(
-        modules=6, readouts=2, width=12, code_dim=8, signature_dim=8, heads=2, head_dim=4,
-        read_heads=2, read_head_dim=4, rounds=2, read_every=1,
-    )  # fmt: skip
+        modules=6,
+        readouts=2,
+        width=12,
+        code_dim=8,
+        signature_dim=8,
+        heads=2,
+        head_dim=4,
+        read_heads=2,
+        read_head_dim=4,
+        rounds=2,
+        read_every=1,
+    )
     return NAC(config, PointTokenizer(12, num_bands=4, hidden=8), 5, seed=seed).eval()
 
 

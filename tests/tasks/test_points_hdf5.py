@@ -75,9 +75,11 @@ def write_modelnet(folder: Path) -> Path:
         labels = (np.arange(count, dtype=np.uint8) % 3)[:, None]
         write_h5(
             folder / f"ply_data_{name}.h5",
-            data=some(count, seed=seed).astype(np.float32), label=labels,
-            normal=some(count), faceId=np.zeros((count, 12), np.int32),
-        )  # fmt: skip
+            data=some(count, seed=seed).astype(np.float32),
+            label=labels,
+            normal=some(count),
+            faceId=np.zeros((count, 12), np.int32),
+        )
     for split in ("train", "test"):
         names = [n for n in sizes if n.startswith(split)]
         # The lists as published name a folder that is not there.
@@ -99,9 +101,13 @@ def test_modelnet_as_hdf5_is_read(tmp_path: Path) -> None:
     data, found = read.check()
     assert not found.damage and data is not None and len(data.splits["train"]) == 13
     assert [p.name for p in found.files] == [
-        "shape_names.txt", "train_files.txt", "ply_data_train0.h5", "ply_data_train1.h5",
-        "test_files.txt", "ply_data_test0.h5",
-    ]  # fmt: skip
+        "shape_names.txt",
+        "train_files.txt",
+        "ply_data_train0.h5",
+        "ply_data_train1.h5",
+        "test_files.txt",
+        "ply_data_test0.h5",
+    ]
 
 
 @pytest.mark.usefixtures("fake_h5py")

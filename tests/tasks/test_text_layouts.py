@@ -98,13 +98,15 @@ def test_all_damage_of_imdb_is_named(tmp_path: Path) -> None:
     (top / "test/neg/1_3.txt").rename(top / "test/neg/1_5.txt")
     for file in (top / "test" / "pos").iterdir():
         file.unlink()
-    assert sorted(collected(top)) == sorted([
-        "train/pos/review.txt: wanted a review called <id>_<rating>.txt, got another name",
-        "train/pos/3_8.txt: wanted a review, got an empty file",
-        "train/pos/4_2.txt: wanted a rating of 7 to 10 in pos, got 2",
-        "test/neg/1_5.txt: wanted a rating of 1 to 4 in neg, got 5",
-        "test/pos: wanted reviews, got an empty folder",
-    ])  # fmt: skip
+    assert sorted(collected(top)) == sorted(
+        [
+            "train/pos/review.txt: wanted a review called <id>_<rating>.txt, got another name",
+            "train/pos/3_8.txt: wanted a review, got an empty file",
+            "train/pos/4_2.txt: wanted a rating of 7 to 10 in pos, got 2",
+            "test/neg/1_5.txt: wanted a rating of 1 to 4 in neg, got 5",
+            "test/pos: wanted reviews, got an empty folder",
+        ]
+    )
     (top / "test" / "pos").rmdir()
     assert "test/pos: wanted a folder of reviews, got none" in collected(top)
     found = Findings(collect=True)
@@ -156,9 +158,12 @@ def test_what_is_between_label_and_line_end_is_the_text(tmp_path: Path) -> None:
         b"1\t last"
     )
     assert read(path).splits["train"].columns["text"] == [
-        b'He said "no", twice', b'"Great" is what he said', b'"never closed',
-        b"\xff\x00\xfe raw bytes ", b" last",
-    ]  # fmt: skip
+        b'He said "no", twice',
+        b'"Great" is what he said',
+        b'"never closed',
+        b"\xff\x00\xfe raw bytes ",
+        b" last",
+    ]
     assert read(path).classes == ("0", "1")
 
 

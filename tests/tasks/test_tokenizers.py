@@ -40,7 +40,13 @@ def test_a_padded_sample_equals_the_sample_alone(
     lengths: list[int], layers: int, window: int, memory: float, selective: bool
 ) -> None:
     tokenizer = SequenceTokenizer(
-        16, 8, 30, layers, window, dilations=(1, 4), memory=memory,
+        16,
+        8,
+        30,
+        layers,
+        window,
+        dilations=(1, 4),
+        memory=memory,
         selective=selective and memory > 0,
     ).double()
     for block in tokenizer.stem:

@@ -41,9 +41,19 @@ def test_values_of_many(tmp_path: Path) -> None:
     for file in files:
         Path(file).write_text("")
     found = parse(
-        ["--plugin", *files[:2], f"--plugin={files[2]}", "--prior-set", "p_in=0.8", "closed=true",
-         "--task-set", "names=[a, b],size=3", "--curriculum", "30:150,60:300"]
-    ).config  # fmt: skip
+        [
+            "--plugin",
+            *files[:2],
+            f"--plugin={files[2]}",
+            "--prior-set",
+            "p_in=0.8",
+            "closed=true",
+            "--task-set",
+            "names=[a, b],size=3",
+            "--curriculum",
+            "30:150,60:300",
+        ]
+    ).config
     assert found.plugin == tuple(files)
     assert found.task_set == {"names": ["a", "b"], "size": 3}
     assert found.prior_set == {"p_in": 0.8, "closed": True}

@@ -53,13 +53,25 @@ def activations(found: Estimate) -> int:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
 def test_a_real_run_takes_about_what_was_estimated(tmp_path: Path) -> None:
     flags = arguments(
-        tmp_path / "cache", modules=48, width=64, code_dim=64, rounds=4, batch_size=96, steps=2,
-        validate_every=2, checkpoint_every=2, max_length=60, out=tmp_path / "run",
-    )  # fmt: skip
+        tmp_path / "cache",
+        modules=48,
+        width=64,
+        code_dim=64,
+        rounds=4,
+        batch_size=96,
+        steps=2,
+        validate_every=2,
+        checkpoint_every=2,
+        max_length=60,
+        out=tmp_path / "run",
+    )
     child = subprocess.run(
-        [sys.executable, "-c", BOTH, *flags], cwd=tmp_path, env=environment(), text=True,
+        [sys.executable, "-c", BOTH, *flags],
+        cwd=tmp_path,
+        env=environment(),
+        text=True,
         capture_output=True,
-    )  # fmt: skip
+    )
     assert child.returncode == 0, child.stderr
     code, peak, found = json.loads(child.stdout.splitlines()[-1])
     assert code == 0

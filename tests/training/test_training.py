@@ -57,9 +57,13 @@ def test_the_rate_warms_up_and_falls() -> None:
 def test_what_decays(cache: Path) -> None:
     config = parse(arguments(cache)).config
     decayed = decays(build_model(config, build_task(config), None))
-    for name in ("generator.processor_signatures", "generator.processor_codes",
-                 "generator.readout_codes", "tokenizer.positions",
-                 "tokenizer.symbols.weight"):  # fmt: skip
+    for name in (
+        "generator.processor_signatures",
+        "generator.processor_codes",
+        "generator.readout_codes",
+        "tokenizer.positions",
+        "tokenizer.symbols.weight",
+    ):
         assert decayed[name] is False
     assert any(name.endswith("code_weight") and d for name, d in decayed.items())
     assert not any(d for name, d in decayed.items() if name.endswith("bias"))

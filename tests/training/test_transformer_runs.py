@@ -38,8 +38,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 12 steps of each; the linformer's weights are averaged."""
     base = tmp_path_factory.mktemp("runs")
     for model, ema in zip(MODELS, (0.0, 0.9), strict=True):
-        made = arguments(base / "cache", "--out", str(base / model), model=model, ema=ema,
-                         linformer_tokens=7)  # fmt: skip
+        made = arguments(
+            base / "cache", "--out", str(base / model), model=model, ema=ema, linformer_tokens=7
+        )
         assert train(made) == 0
     return base
 
@@ -136,8 +137,22 @@ def test_new_classes_from_a_few_samples(tmp_path: Path, capsys: Said) -> None:
         made = flags(tmp_path / model, "--task_set", left_out, "--model", model, steps=8)
         assert train(made) == 0
     both = [str(tmp_path / "nac"), "--baseline", str(tmp_path / "transformer")]
-    quick = ["--ways", "3", "--shots", "4", "--queries", "5", "--episodes", "2", "--steps", "20",
-             "--threads", "1", "--out", str(tmp_path / "few")]  # fmt: skip
+    quick = [
+        "--ways",
+        "3",
+        "--shots",
+        "4",
+        "--queries",
+        "5",
+        "--episodes",
+        "2",
+        "--steps",
+        "20",
+        "--threads",
+        "1",
+        "--out",
+        str(tmp_path / "few"),
+    ]
     assert fewshot([*both, *quick, "--adapt", "head", "--adapt", "all"]) == 0
     found = json.loads((tmp_path / "few" / "fewshot.json").read_text())
     learns = {(p["model"], p["adapt"]): p["parameters"] for p in found["series"]}

@@ -107,11 +107,20 @@ def test_it_is_well_formed_and_every_id_is_there_once(page: Page) -> None:
 def test_everything_given_is_shown(page: Page) -> None:
     shown = page.shown()
     for words in (
-        "nac on listops under ring_of_cliques", "Test accuracy 41.2 %", "on P > 0.5",
-        "on sampled graphs", "clustering 0.4300 0.3000 ± 0.010 11.7", "0.1500 ± 0.0040",
-        "scale_free 0.0500 0.0600 0.0020 0.0700", "SBM", "A caption.", "path length was left out",
-        "nacgraph analyze runs/a --html", "test_accuracy 0.4120", "modularity 0.5100 ± 0.0030",
-    ):  # fmt: skip
+        "nac on listops under ring_of_cliques",
+        "Test accuracy 41.2 %",
+        "on P > 0.5",
+        "on sampled graphs",
+        "clustering 0.4300 0.3000 ± 0.010 11.7",
+        "0.1500 ± 0.0040",
+        "scale_free 0.0500 0.0600 0.0020 0.0700",
+        "SBM",
+        "A caption.",
+        "path length was left out",
+        "nacgraph analyze runs/a --html",
+        "test_accuracy 0.4120",
+        "modularity 0.5100 ± 0.0030",
+    ):
         assert words in shown
     rows = [a for tag, a in page.elements if tag == "tr" and "data-k" in a]
     assert len(rows) == 48 + 5
@@ -120,8 +129,12 @@ def test_everything_given_is_shown(page: Page) -> None:
 
 def test_undefined_says_why_and_is_never_blank_or_zero(page: Page) -> None:
     shown = page.shown()
-    for reason in ("the graph has 3 components", "sd is 0", "too few links for a fit",
-                   "9 modules in the tail"):  # fmt: skip
+    for reason in (
+        "the graph has 3 components",
+        "sd is 0",
+        "too few links for a fit",
+        "9 modules in the tail",
+    ):
         assert f"undefined: {reason}" in shown
     assert "path length not computed undefined: the graph has 3 components" in shown
     assert "undefined" in [t for tag, t in page.texts if tag == "td"]  # clustering of module 3
@@ -151,9 +164,12 @@ def test_it_loads_nothing(text: str, page: Page) -> None:
 
 def test_texts_cannot_act() -> None:
     data = report_data(
-        title=EVIL, facts=[(EVIL, EVIL)], notes=[EVIL, "{{script}}"], commands=[EVIL],
+        title=EVIL,
+        facts=[(EVIL, EVIL)],
+        notes=[EVIL, "{{script}}"],
+        commands=[EVIL],
         pictures=[Picture(EVIL, EVIL, EVIL, SVG)],
-    )  # fmt: skip
+    )
     stats = dict(data.statistics)
     stats["priors"] = {EVIL: {"raw": 0.1, EVIL: {"value": None, "reason": EVIL}}}
     stats["views"] = {EVIL: {EVIL: {"value": EVIL}, "b": {"value": None, "reason": EVIL}}}
@@ -243,9 +259,18 @@ def test_whatever_is_missing_is_left_out() -> None:
 
 def test_degree_and_community_come_from_elsewhere_where_the_table_has_none() -> None:
     link, group = links(7, 2)
-    read = embedded(render_report(bare_data(7, probability=link, statistics={
-        "communities": {"labels": group}, "modules": [{"module": 2, "role": "digits"}],
-    })))  # fmt: skip
+    read = embedded(
+        render_report(
+            bare_data(
+                7,
+                probability=link,
+                statistics={
+                    "communities": {"labels": group},
+                    "modules": [{"module": 2, "role": "digits"}],
+                },
+            )
+        )
+    )
     assert np.allclose(read["columns"]["degree"], link.sum(1) - 1, rtol=1e-5)
     assert read["columns"]["community"] == group
     assert read["columns"]["role"] == [None, None, "digits", None, None, None, None]
@@ -299,22 +324,38 @@ def test_figures_have_names_of_their_own_and_cannot_act() -> None:
 
 def test_a_column_has_as_many_places_as_its_largest_value_needs() -> None:
     assert [decimals(v) for v in ([1, 20], [0.00131, -0.0055], [41.2, None, 3], [0.0], [])] == [
-        0, 5, 1, 0, 0,
-    ]  # fmt: skip
+        0,
+        5,
+        1,
+        0,
+        0,
+    ]
     assert [fixed(-0.0055, 5), fixed(-0.001, 2), fixed(1234.5, 1)] == [
-        "−0.00550", "0.00", "1\u202f234.5",
-    ]  # fmt: skip
+        "−0.00550",
+        "0.00",
+        "1\u202f234.5",
+    ]
     made = module_table({"loss": [0.5, -0.25], "loss_se": [0.1, None]}, 2)
     assert "0.500 <span class='sd'>± 0.100</span>" in made and "data-v='-0.25'>−0.250<" in made
     assert "loss_se" not in made and "loss se" not in made
 
 
 def test_objects_of_any_depth_are_shown() -> None:
-    page = Page(nested_html({
-        "verdict": "Too few to tell.", "alpha": {"value": None, "reason": "no tail"},
-        "xmin": {"value": None, "reason": "no tail"}, "empty": {}, "kept": {"value": 3, "sd": 0.5},
-        "alternatives": {"a": {"ratio": {"value": -1.5}, "p": 0.2}, "b": {"ratio": 2, "p": 0.3}},
-    }))  # fmt: skip
+    page = Page(
+        nested_html(
+            {
+                "verdict": "Too few to tell.",
+                "alpha": {"value": None, "reason": "no tail"},
+                "xmin": {"value": None, "reason": "no tail"},
+                "empty": {},
+                "kept": {"value": 3, "sd": 0.5},
+                "alternatives": {
+                    "a": {"ratio": {"value": -1.5}, "p": 0.2},
+                    "b": {"ratio": 2, "p": 0.3},
+                },
+            }
+        )
+    )
     shown = page.shown()
     assert "Too few to tell." in shown and "α, xmin undefined: no tail" in shown
     assert "kept 3 ± 0.50" in shown and "empty" not in shown
@@ -331,8 +372,14 @@ def test_lists_are_curves_or_said_in_words() -> None:
 
 def test_numbers_as_printed() -> None:
     assert [number(v) for v in (0, 3, 1234567, -0.0821, 41.239, 999.96, 12345.6)] == [
-        "0", "3", "1.23×10<sup>6</sup>", "−0.0821", "41.24", "1\u202f000.0", "12\u202f346",
-    ]  # fmt: skip
+        "0",
+        "3",
+        "1.23×10<sup>6</sup>",
+        "−0.0821",
+        "41.24",
+        "1\u202f000.0",
+        "12\u202f346",
+    ]
     assert number(1.2e-7) == "1.20×10<sup>−7</sup>"
     assert read_stat({"value": None}).reason == "no reason was recorded"
     assert read_stat(True).value is True and read_stat(np.float32(0.5)).value == 0.5
@@ -342,6 +389,9 @@ def test_block_areas_follow_block_sizes() -> None:
     made = matrix_svg([[0.9, 0.1], [0.1, None]], [3.0, 1.0], side=100)
     found = re.findall(r"<rect x='([\d.]+)' y='([\d.]+)' width='([\d.]+)' height='([\d.]+)'", made)
     assert [tuple(map(float, row)) for row in found] == [
-        (0, 0, 75, 75), (75, 0, 25, 75), (0, 75, 75, 25), (75, 75, 25, 25),
-    ]  # fmt: skip
+        (0, 0, 75, 75),
+        (75, 0, 25, 75),
+        (0, 75, 75, 25),
+        (75, 75, 25, 25),
+    ]
     assert "--share:0.900" in made and "1, 1: undefined" in made

@@ -61,8 +61,9 @@ def on_page(browser: Browser, k: int) -> tuple[float, float]:
     x, y = browser.run(
         "const b = document.getElementById('canvas'); b.scrollIntoView({block: 'center'});"
         "const r = b.getBoundingClientRect(), p = nacgraph.place(arguments[0]);"
-        "return [r.left + p.x, r.top + p.y];", k,
-    )  # fmt: skip
+        "return [r.left + p.x, r.top + p.y];",
+        k,
+    )
     return x, y
 
 
@@ -224,8 +225,9 @@ def test_tables_sort_and_filter(browser: Browser, folder: Path) -> None:
     for text, rows in (("role 1", 16), ("7", 1), ("no such thing", 0), ("", 48)):
         browser.run(
             "const f = document.querySelector('[data-filter]'); f.value = arguments[0];"
-            "f.dispatchEvent(new Event('input'));", text,
-        )  # fmt: skip
+            "f.dispatchEvent(new Event('input'));",
+            text,
+        )
         visible = "[...document.querySelectorAll('#table-modules tbody tr')].filter(r => !r.hidden)"
         assert browser.value(f"{visible}.length") == rows
 
@@ -268,8 +270,11 @@ def test_texts_do_not_run(browser: Browser, folder: Path) -> None:
     data = report_data(title=EVIL, facts=[(EVIL, EVIL)], notes=[EVIL])
     stats = dict(data.statistics)
     stats["modules"] = [{"module": k, "role": EVIL, "top_tokens": [[EVIL, 1]]} for k in range(48)]
-    show(browser, folder, report_data(title=EVIL, facts=[(EVIL, EVIL)], statistics=stats,
-                                      notes=[EVIL]))  # fmt: skip
+    show(
+        browser,
+        folder,
+        report_data(title=EVIL, facts=[(EVIL, EVIL)], statistics=stats, notes=[EVIL]),
+    )
     press(browser, "#colour input[value=role]")
     press(browser, "#table-modules tr[data-k='2']")
     assert browser.value("[window.hacked === undefined, document.title]") == [True, EVIL]

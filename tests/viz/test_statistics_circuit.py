@@ -150,8 +150,14 @@ def test_most_probable_paths_as_networkx_finds_them(n: int, filled: float, seed:
     got = s.weighted_path_lengths(w)
     assert got.reliability["value"] == pytest.approx(np.mean(reliable))
     parts = sorted(nx.connected_components(graph), key=len, reverse=True)
-    inside = [length[i][j] for part in parts if len(part) == len(parts[0])
-              for i in part for j in part if i != j]  # fmt: skip
+    inside = [
+        length[i][j]
+        for part in parts
+        if len(part) == len(parts[0])
+        for i in part
+        for j in part
+        if i != j
+    ]
     if inside:
         assert got.path_length["value"] == pytest.approx(np.mean(inside))
         assert got.diameter["value"] == pytest.approx(max(inside))
@@ -197,9 +203,12 @@ def test_distances_to_every_prior() -> None:
     p = link_probabilities(fit.signatures, fit.signatures, DEFAULT_BANDWIDTH).numpy()
     seen: list[float] = []
     got = s.prior_distances(
-        p[order][:, order], DEFAULT_BANDWIDTH, width, untrained=2,
+        p[order][:, order],
+        DEFAULT_BANDWIDTH,
+        width,
+        untrained=2,
         progress=lambda what, part: seen.append(part),
-    )  # fmt: skip
+    )
     assert set(got) == {name for name in PRIORS.names() if name != "none"}
     json.dumps(got, allow_nan=False)
     own = got["planted_partition"]
@@ -216,5 +225,6 @@ def test_distances_to_every_prior() -> None:
 def test_a_single_module_has_no_distance() -> None:
     got = s.prior_distances(np.ones((1, 1)), DEFAULT_BANDWIDTH, 4)
     for parts in got.values():
-        assert all(part["value"] is None and "no pairs" in part["reason"]
-                   for part in parts.values())  # fmt: skip
+        assert all(
+            part["value"] is None and "no pairs" in part["reason"] for part in parts.values()
+        )

@@ -56,8 +56,12 @@ def titles(figure: Figure) -> list[str]:
 def test_every_curve_that_has_numbers_is_shown() -> None:
     figure = training_figure(METRICS, modules=17, floor=0.005, baselines={"majority_class": 0.2})
     assert titles(figure) == [
-        "density", "prior distance", "isolated modules", "validation accuracy", "training loss",
-    ]  # fmt: skip
+        "density",
+        "prior distance",
+        "isolated modules",
+        "validation accuracy",
+        "training loss",
+    ]
     density, prior, _, accuracy, _ = figure.axes[:5]
     np.testing.assert_allclose(density.lines[0].get_ydata(), METRICS["mean_degree"] / 16)
     assert prior.lines[1].get_ydata()[0] == 0.005 and prior.get_yscale() == "log"
@@ -226,8 +230,9 @@ def test_frames_keep_order_and_count_links() -> None:
 def test_chosen_frames_follow_the_change() -> None:
     frames = forming(20)
     # A circuit at rest after frame 4.
-    still = frames[:4] + [Frame(f.step, frames[4].processor_signatures, f.readout_signatures)
-                          for f in frames[4:]]  # fmt: skip
+    still = frames[:4] + [
+        Frame(f.step, frames[4].processor_signatures, f.readout_signatures) for f in frames[4:]
+    ]
     for given in (frames, still):
         found = chosen_frames(given, 6)
         assert found == sorted(set(found)) and len(found) == 6
@@ -333,9 +338,11 @@ def test_what_modules_do_in_four_panels() -> None:
     )
     named = [title for title in titles(figure) if title]
     assert named == [
-        "codes of pairs: rank correlation 1.00", "what modules read",
-        "modules removed: rank correlation 1.00", "confidence of read-outs",
-    ]  # fmt: skip
+        "codes of pairs: rank correlation 1.00",
+        "what modules read",
+        "modules removed: rank correlation 1.00",
+        "confidence of read-outs",
+    ]
     codes, reading, lost, confidence = figure.axes[:4]
     assert len(codes.collections[0].get_offsets()) == 12 * 11 // 2
     shown = reading.images[0].get_array()

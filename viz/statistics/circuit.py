@@ -74,11 +74,14 @@ def circuit_statistics(
         name = f"drawn graph {k + 1} of {samples}"
         drawn.append(
             binary_view(
-                graph, nulls, seeds, seed + 1 + k,
+                graph,
+                nulls,
+                seeds,
+                seed + 1 + k,
                 lambda what, name=name: counter.step(f"{name}: {what}"),  # type: ignore[misc]
                 embedding=False,
             )
-        )  # fmt: skip
+        )
     views["sampled"] = sampled_view(drawn, graphs)
 
     counter.step("degree tails")
@@ -88,6 +91,4 @@ def circuit_statistics(
     blocks = block_models(strong, seed=seed)
     if progress is not None:
         progress("network statistics", 1.0)
-    return {
-        "views": views, "communities": found, "block_models": blocks, "degree_tail": tail
-    }  # fmt: skip
+    return {"views": views, "communities": found, "block_models": blocks, "degree_tail": tail}

@@ -81,9 +81,16 @@ def prior_distances(
 
 
 def _distances(
-    link: Tensor, target: Tensor, strangers: list[Tensor], name: str, bandwidth: float,
-    width: int, kind: str, seed: int, counter: Counter,
-) -> dict[str, Statistic]:  # fmt: skip
+    link: Tensor,
+    target: Tensor,
+    strangers: list[Tensor],
+    name: str,
+    bandwidth: float,
+    width: int,
+    kind: str,
+    seed: int,
+    counter: Counter,
+) -> dict[str, Statistic]:
     n = len(link)
     raw = matched_loss(link, target, torch.arange(n), kind).item()
     matched = matched_distance(link, target, kind, seed)

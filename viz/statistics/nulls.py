@@ -164,8 +164,9 @@ def _seed(seed: int, k: int) -> int:
 def _small_world(
     links: Binary, known: dict[str, Statistic], seed: int, step: Step
 ) -> dict[str, Statistic]:
-    close, far, efficient = (known[name] for name in ("clustering", "path_length",
-                                                      "global_efficiency"))  # fmt: skip
+    close, far, efficient = (
+        known[name] for name in ("clustering", "path_length", "global_efficiency")
+    )
     for part in (close, far):
         if part["value"] is None or part.get("null_mean") is None:
             none = undefined(part["reason"])

@@ -41,9 +41,15 @@ class Leiden:
         group = np.arange(len(self.weight))
         if self._links:
             _, found = leiden(
-                edges=self._links, starting_communities=None, resolution=1.0, randomness=0.001,
-                iterations=1, use_modularity=True, seed=seed + 1, trials=1,
-            )  # fmt: skip
+                edges=self._links,
+                starting_communities=None,
+                resolution=1.0,
+                randomness=0.001,
+                iterations=1,
+                use_modularity=True,
+                seed=seed + 1,
+                trials=1,
+            )
             nodes = np.fromiter((int(node) for node in found), np.int64, len(found))
             # Beyond the numbers of nodes left alone, which keep their own.
             group[nodes] = len(group) + np.fromiter(found.values(), np.int64, len(found))
@@ -66,8 +72,13 @@ def communities(weight: np.ndarray, *, seeds: int = 10, seed: int = 0) -> Statis
     graph = Leiden(weight)
     if not graph.weight.any():
         none = undefined("no links")
-        return {"labels": None, "count": none, "modularity": none, "agreement": none,
-                "reason": none["reason"]}  # fmt: skip
+        return {
+            "labels": None,
+            "count": none,
+            "modularity": none,
+            "agreement": none,
+            "reason": none["reason"],
+        }
     found = [graph.labels(_seed(seed, k)) for k in range(seeds)]
     scores = [modularity(graph.weight, labels)["value"] for labels in found]
     # Of equal scores the first, and no digit of rounding decides.

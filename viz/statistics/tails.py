@@ -174,6 +174,7 @@ def _decided(comparison: dict[str, Any]) -> bool:
 
 
 def _names(laws: list[str]) -> str:
-    shown = [{"poisson": "a Poisson law", "exponential": "an exponential"}.get(n, f"a {n}")
-             for n in laws]  # fmt: skip
+    shown = [
+        {"poisson": "a Poisson law", "exponential": "an exponential"}.get(n, f"a {n}") for n in laws
+    ]
     return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + " or " + shown[-1]

@@ -90,9 +90,13 @@ def probability_view(probability: np.ndarray, found: Statistic) -> View:
 
 
 def binary_view(
-    adjacency: np.ndarray, nulls: int, seeds: int, seed: int, step: Step = None,
+    adjacency: np.ndarray,
+    nulls: int,
+    seeds: int,
+    seed: int,
+    step: Step = None,
     embedding: bool = True,
-) -> View:  # fmt: skip
+) -> View:
     """Statistics of one graph; those that mean something beside null graphs have them beside.
 
     ``modularity`` is the best over seeds; its ``z`` compares the mean over seeds with nulls that

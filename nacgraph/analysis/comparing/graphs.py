@@ -59,8 +59,10 @@ def compare_graphs(
     if len(a) == len(b):
         order, distance = matching(a, b, seed)
         found["matched_distance"] = {
-            "value": distance, "rms": distance**0.5, "permutation": order.tolist()
-        }  # fmt: skip
+            "value": distance,
+            "rms": distance**0.5,
+            "permutation": order.tolist(),
+        }
         found["raw_distance"] = _against(
             _distance(a, b), [_distance(a, _relabelled(b, seed, k)) for k in range(nulls)]
         )

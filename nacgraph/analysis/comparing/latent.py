@@ -60,8 +60,9 @@ def latent_positions(
         with warnings.catch_warnings(), _numpy_seeded(seed):
             warnings.simplefilter("ignore")  # of graphs in several parts
             return _latent_test(drawn, order is not None, bootstraps, seed) | {
-                "test": name, "bootstraps": bootstraps
-            }  # fmt: skip
+                "test": name,
+                "bootstraps": bootstraps,
+            }
     except (ValueError, np.linalg.LinAlgError) as error:
         return undefined(f"the test failed: {error}") | {"test": name}
 

@@ -96,10 +96,14 @@ def separation(
 
     def measured(given: Labels) -> Floats:
         member = np.eye(len(names))[given]
-        return np.array([
-            _silhouette(euclid, given, member), _silhouette(cosine, given, member),
-            _by_neighbours(near, given, member), _by_centroid(points, given, member),
-        ])  # fmt: skip
+        return np.array(
+            [
+                _silhouette(euclid, given, member),
+                _silhouette(cosine, given, member),
+                _by_neighbours(near, given, member),
+                _by_centroid(points, given, member),
+            ]
+        )
 
     true = measured(labels)
     rng = np.random.default_rng(seed)

@@ -129,16 +129,22 @@ def _reading_results(sums: ReadingSums, task: Task, reasons: dict[str, str]) -> 
     found: dict[str, Any] = dict.fromkeys(
         ("token_names", "token_share", "token_attention", "reading_attention", "role")
     )
-    found |= {"reading_entropy": entropy, "entropy": entropy.mean(0), "relative_entropy": None,
-              "reading_position": position, "position": position.mean(0)}  # fmt: skip
+    found |= {
+        "reading_entropy": entropy,
+        "entropy": entropy.mean(0),
+        "relative_entropy": None,
+        "reading_position": position,
+        "position": position.mean(0),
+    }
     if sums.longer:
         found["relative_entropy"] = _array(torch.stack(sums.relative)).mean(0) / sums.longer
     else:
         reasons["relative_entropy"] = "no sample has more than one token"
     if not sums.kinds:
         reason = "the task's tokens have no kinds"
-        reasons |= dict.fromkeys((*[k for k in found if k.startswith("token")],
-                                  "reading_attention", "role"), reason)  # fmt: skip
+        reasons |= dict.fromkeys(
+            (*[k for k in found if k.startswith("token")], "reading_attention", "role"), reason
+        )
         return found
     share = _array(sums.share) / n
     present = np.flatnonzero(share)
@@ -146,8 +152,12 @@ def _reading_results(sums: ReadingSums, task: Task, reasons: dict[str, str]) -> 
     shown = tuple(names[k] if names and k < len(names) else str(k) for k in present)
     attention = _array(torch.stack(sums.attention))[..., present] / n
     share, mean = share[present], attention.mean(0)
-    found |= {"token_names": shown, "token_share": share,
-              "token_attention": mean, "reading_attention": attention}  # fmt: skip
+    found |= {
+        "token_names": shown,
+        "token_share": share,
+        "token_attention": mean,
+        "reading_attention": attention,
+    }
     groups = {
         group: [place for place, name in enumerate(shown) if name in members]
         for group, members in task.token_groups.items()

@@ -128,8 +128,12 @@ class ReadingSums:
             self.share += each.sum(0).cpu()
         for number, call in enumerate(calls):
             if number == len(self.entropy):
-                for sums, width in ((self.attention, (self.kinds,)), (self.entropy, ()),
-                                    (self.relative, ()), (self.position, ())):  # fmt: skip
+                for sums, width in (
+                    (self.attention, (self.kinds,)),
+                    (self.entropy, ()),
+                    (self.relative, ()),
+                    (self.position, ()),
+                ):
                     sums.append(torch.zeros(self.modules, *width, dtype=torch.float64))
             step = max(1, BLOCK // (call.read_in.heads * mask.numel()))
             for start in range(0, self.modules, step):

@@ -124,10 +124,12 @@ def lesions(
 
     index = torch.cat([batch.index for batch in parts]).cpu().numpy()
     return Lesions(
-        index, joined(whole, 0), joined(whole, 1),
+        index,
+        joined(whole, 0),
+        joined(whole, 1),
         np.stack([joined(pairs, 0) for pairs in without]),
         np.stack([joined(pairs, 1) for pairs in without]),
-    )  # fmt: skip
+    )
 
 
 class Shared:

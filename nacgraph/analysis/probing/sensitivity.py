@@ -59,9 +59,12 @@ def sensitivities(
         with torch.enable_grad():
             log_gate = gate.log()
             logits = shared.run(
-                shared.design, shared.gates, shared.first,
-                _weighed(among, log_gate.masked_fill(own, 0.0)), _weighed(out, log_gate),
-            )  # fmt: skip
+                shared.design,
+                shared.gates,
+                shared.first,
+                _weighed(among, log_gate.masked_fill(own, 0.0)),
+                _weighed(out, log_gate),
+            )
             total = losses(task, logits, batch).sum()
         (slope,) = torch.autograd.grad(total, gate)
         found.append(-slope[:, 0].double().cpu())

@@ -41,9 +41,7 @@ def gate_backward(x, gates, upstream, dx, dgates, first, last):
 
 
 @njit(**OPTIONS)
-def norm_forward(
-    x, weight, bias, eps, gates, count, outs, mean, rstd, first, last
-):
+def norm_forward(x, weight, bias, eps, gates, count, outs, mean, rstd, first, last):
     """outs[k] = LayerNorm(x) ⊙ gates[k] for the first ``count`` of three."""
     copies, width = len(x), x.shape[2]
     normed = np.empty(width, x.dtype)
@@ -132,9 +130,7 @@ def geglu_forward(hidden, gates, out, first, last):
 
 
 @njit(**OPTIONS)
-def geglu_backward(
-    hidden, gates, upstream, dhidden, dgates, first, last
-):
+def geglu_backward(hidden, gates, upstream, dhidden, dgates, first, last):
     """Gradients of :func:`geglu_forward`."""
     copies, width = len(hidden), gates.shape[2]
     gelu = np.empty(width, gates.dtype)

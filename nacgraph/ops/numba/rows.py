@@ -23,8 +23,20 @@ def forward_kernel(width: int, single: bool) -> Callable[..., None]:
 
     @njit(**OPTIONS)
     def forward(
-        query, key, value, weight, rowptr, sender, per_sample, factor, chunks, longest, out, lse,
-        first, last,
+        query,
+        key,
+        value,
+        weight,
+        rowptr,
+        sender,
+        per_sample,
+        factor,
+        chunks,
+        longest,
+        out,
+        lse,
+        first,
+        last,
     ):
         """Tasks first … last - 1; a task is a chunk of the receivers of one (sample, head)."""
         receivers, heads, senders = query.shape[1], query.shape[2], key.shape[1]
@@ -77,8 +89,26 @@ def backward_kernel(width: int, single: bool) -> Callable[..., None]:
 
     @njit(**OPTIONS)
     def backward(
-        query, key, value, weight, rowptr, sender, per_sample, factor, chunks, longest, out, lse,
-        upstream, groups, dquery, dkey, dvalue, dweight, first, last,
+        query,
+        key,
+        value,
+        weight,
+        rowptr,
+        sender,
+        per_sample,
+        factor,
+        chunks,
+        longest,
+        out,
+        lse,
+        upstream,
+        groups,
+        dquery,
+        dkey,
+        dvalue,
+        dweight,
+        first,
+        last,
     ):
         """Tasks first … last - 1; a task is a chunk of a graph's receivers and a group of heads.
 

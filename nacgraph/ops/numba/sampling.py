@@ -127,9 +127,25 @@ def _most_probable(row, receiver, senders, error):
 
 @njit(nogil=True, cache=True)
 def draw_block(
-    patterns, receivers, senders, first, loops, seed, graph,
-    bandwidth, odds, least, noisy, strict, cut, error, table, degree, sender, noise,
-):  # fmt: skip
+    patterns,
+    receivers,
+    senders,
+    first,
+    loops,
+    seed,
+    graph,
+    bandwidth,
+    odds,
+    least,
+    noisy,
+    strict,
+    cut,
+    error,
+    table,
+    degree,
+    sender,
+    noise,
+):
     """Draw the edges of the receivers ``first`` … into ``sender`` and ``noise``; return their end.
 
     ``patterns`` (rows, padded N) has the coarse cosines of these receivers with all senders.

@@ -17,7 +17,6 @@ from nacgraph.ops.numba.numbers import FAST as FAST_SET
 FAST = tuple(sorted(FAST_SET))
 
 
-
 class Vector(types.Type):
     """``width`` numbers of ``dtype``."""
 
