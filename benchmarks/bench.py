@@ -81,7 +81,7 @@ def bench(only: list[str] | None, quick: bool, threads: int, seed: int, out: Pat
     names = list(dict.fromkeys(only or every))
     unknown = [name for name in names if name not in CASES]
     if unknown:
-        print(f"--only: wanted some of {', '.join(CASES)}, got {unknown[0]!r}", file=sys.stderr)
+        print(f"--only: expected some of {', '.join(CASES)}, got {unknown[0]!r}", file=sys.stderr)
         return 2
     if (load := os.getloadavg()[0]) > 0.5:
         print(f"load average {load:.1f}: others compute here too, so ratios will be noisy")

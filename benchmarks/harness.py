@@ -157,7 +157,7 @@ def median(values: Sequence[float]) -> float:
     """Middle value; of an even number, the mean of the middle two."""
     ordered = sorted(values)
     if not ordered:
-        raise ValueError("values: wanted at least one, got none")
+        raise ValueError("values: expected at least one, got none")
     half = len(ordered) // 2
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
@@ -175,7 +175,7 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> float:
     """
     if len(set(sizes)) < 2 or len(sizes) != len(values) or min(*sizes, *values) <= 0:
         raise ValueError(
-            f"sizes, values: wanted positive pairs of two sizes or more, got {sizes}, {values}"
+            f"sizes, values: expected positive pairs of two sizes or more, got {sizes}, {values}"
         )
     x, y = [math.log(s) for s in sizes], [math.log(v) for v in values]
     mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)

@@ -148,7 +148,7 @@ def read(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
         result = json.loads(path.read_text("utf-8"))
         missing = [key for key in REQUIRED if key not in result]
         if missing:
-            raise ValueError(f"{path.name}: wanted {', '.join(REQUIRED)}, got no {missing[0]}")
+            raise ValueError(f"{path.name}: expected {', '.join(REQUIRED)}, got no {missing[0]}")
         found[result["name"]] = result
     return found
 

@@ -156,7 +156,7 @@ def profile(preset: str, steps: int, first: int | None, flags: list[str]) -> dic
     if first is None:  # beyond the curriculum
         first = max((until for _, until in config.curriculum), default=config.warmup)
     if first + WARM + steps >= config.steps:  # the last step of a run validates and saves
-        raise SystemExit(f"first: wanted below {config.steps - WARM - steps}, got {first}")
+        raise SystemExit(f"first: expected below {config.steps - WARM - steps}, got {first}")
     torch.set_num_threads(1)
     task = build_task(config)
     task.prepare()

@@ -65,7 +65,7 @@ def get_prior(name: str, **parameters: Any) -> GraphPrior:
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise ValueError(
-            f"prior {name!r}: wanted parameters among ({', '.join(known)}), "
+            f"prior {name!r}: expected parameters among ({', '.join(known)}), "
             f"got {', '.join(unknown)}"
         )
     try:
@@ -73,7 +73,7 @@ def get_prior(name: str, **parameters: Any) -> GraphPrior:
     except TypeError as error:
         raise ValueError(f"prior {name!r}: {error}") from error
     if not isinstance(prior, GraphPrior):
-        raise ValueError(f"prior {name!r}: wanted a subclass of GraphPrior, got {cls.__name__}")
+        raise ValueError(f"prior {name!r}: expected a subclass of GraphPrior, got {cls.__name__}")
     return prior
 
 
@@ -91,13 +91,13 @@ def bernoulli_graph(probabilities: Tensor, seed: int) -> nx.Graph:
 def check_size(n: int) -> None:
     """Raise ValueError unless ``n`` is a whole number of at least one module."""
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ValueError(f"n: wanted an integer of at least 1, got {n!r}")
+        raise ValueError(f"n: expected an integer of at least 1, got {n!r}")
 
 
 def check_probability(name: str, value: float) -> None:
     """Raise ValueError unless the value lies in [0, 1]."""
     if not (isinstance(value, (int, float)) and 0 <= value <= 1):
-        raise ValueError(f"{name}: wanted a probability in [0, 1], got {value!r}")
+        raise ValueError(f"{name}: expected a probability in [0, 1], got {value!r}")
 
 
 def check_at_least(name: str, value: float, least: int, whole: bool = True) -> None:
@@ -105,7 +105,7 @@ def check_at_least(name: str, value: float, least: int, whole: bool = True) -> N
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < math.inf:
         noun = "an integer" if whole else "a finite number"
-        raise ValueError(f"{name}: wanted {noun} of at least {least}, got {value!r}")
+        raise ValueError(f"{name}: expected {noun} of at least {least}, got {value!r}")
 
 
 def group_sizes(n: int, groups: int) -> list[int]:

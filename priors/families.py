@@ -185,7 +185,7 @@ class WattsStrogatz(GraphPrior):
         if self.neighbours is not None:
             check_at_least("neighbours", self.neighbours, 2)
             if self.neighbours % 2:
-                raise ValueError(f"neighbours: wanted an even number, got {self.neighbours!r}")
+                raise ValueError(f"neighbours: expected an even number, got {self.neighbours!r}")
         check_probability("rewire", self.rewire)
 
     def _half(self, n: int) -> int:

@@ -40,7 +40,7 @@ def matched_loss(link: Tensor, target: Tensor, permutation: Tensor, kind: str = 
     _check(link, target, kind)
     n = target.shape[0]
     if permutation.shape != (n,):
-        raise ValueError(f"permutation: wanted shape ({n},), got {tuple(permutation.shape)}")
+        raise ValueError(f"permutation: expected shape ({n},), got {tuple(permutation.shape)}")
     # Relabelling the target the other way round is the same sum, without a scatter backwards.
     place = permutation.to(target.device).argsort()
     target = target.detach()[place[:, None], place[None, :]].to(link)
@@ -87,7 +87,7 @@ def match(
     """
     _check(link, target, kind)
     if method not in METHODS:
-        raise ValueError(f"method: wanted one of {', '.join(METHODS)}, got {method!r}")
+        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
     n = target.shape[0]
     affinity = _affinity(link, kind)
     wanted = target.detach().cpu().double().numpy().copy()
@@ -95,7 +95,7 @@ def match(
     candidates = [np.arange(n)]
     if start is not None:
         if not torch.equal(start.cpu().sort().values, torch.arange(n)):
-            raise ValueError(f"start: wanted a permutation of 0..{n - 1}, got {start.tolist()}")
+            raise ValueError(f"start: expected a permutation of 0..{n - 1}, got {start.tolist()}")
         candidates.append(start.cpu().numpy())
     if not np.isfinite(affinity).all():
         # Nothing to match: the loss will be NaN too, and whoever trains reports that.
@@ -136,9 +136,9 @@ class MatchedLoss(nn.Module):
     ) -> None:
         super().__init__()
         if match_every < 1:
-            raise ValueError(f"match_every: wanted an integer of at least 1, got {match_every!r}")
+            raise ValueError(f"match_every: expected an integer of at least 1, got {match_every!r}")
         if method not in METHODS:
-            raise ValueError(f"method: wanted one of {', '.join(METHODS)}, got {method!r}")
+            raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
         _check(target, target, kind)
         self.register_buffer("target", target.detach().clone(), persistent=False)
         self.kind, self.method, self.match_every = kind, method, match_every
@@ -159,18 +159,18 @@ class MatchedLoss(nn.Module):
         """Take up the permutation that :meth:`state` gave."""
         n = self.target.shape[0]
         if permutation.shape not in ((0,), (n,)):
-            raise ValueError(f"permutation: wanted shape ({n},), got {tuple(permutation.shape)}")
+            raise ValueError(f"permutation: expected shape ({n},), got {tuple(permutation.shape)}")
         self.permutation = permutation.clone() if len(permutation) else None
 
 
 def _check(link: Tensor, target: Tensor, kind: str) -> None:
     if kind not in KINDS:
-        raise ValueError(f"kind: wanted one of {', '.join(KINDS)}, got {kind!r}")
+        raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
     if target.dim() != 2 or target.shape[0] != target.shape[1]:
-        raise ValueError(f"target: wanted a square matrix, got shape {tuple(target.shape)}")
+        raise ValueError(f"target: expected a square matrix, got shape {tuple(target.shape)}")
     if link.dim() not in (2, 3) or link.shape[-2:] != target.shape:
         raise ValueError(
-            f"link: wanted shape {tuple(target.shape)} or (B, ...), got {tuple(link.shape)}"
+            f"link: expected shape {tuple(target.shape)} or (B, ...), got {tuple(link.shape)}"
         )
 
 

@@ -45,7 +45,7 @@ def lowest_probability(bandwidth: float) -> float:
 def prior_signatures(target: Tensor, bandwidth: float, width: int) -> tuple[Tensor, float]:
     r"""Signatures whose link probabilities are near the target, in closed form.
 
-    The cosines wanted are :math:`C = 1 + \varepsilon \log T`, not below -1. Their nearest
+    The cosines expected are :math:`C = 1 + \varepsilon \log T`, not below -1. Their nearest
     positive semidefinite matrix of rank S is known from the eigenvectors; its factor, rows
     normalised, is the answer.
 
@@ -193,6 +193,6 @@ def _random_signatures(n: int, width: int, seed: int) -> Tensor:
 
 def _check(bandwidth: float, width: int) -> None:
     if not bandwidth > 0:
-        raise ValueError(f"bandwidth: wanted a number > 0, got {bandwidth!r}")
+        raise ValueError(f"bandwidth: expected a number > 0, got {bandwidth!r}")
     if width < 1:
-        raise ValueError(f"width: wanted an integer of at least 1, got {width!r}")
+        raise ValueError(f"width: expected an integer of at least 1, got {width!r}")

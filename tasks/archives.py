@@ -119,7 +119,7 @@ def _write(path: Path, members: Members, draft: Path, limit: int) -> None:
             left, count = left - size, count + 1
             if left < 0 or count > MEMBERS:
                 raise DataError(
-                    f"{path}, {name}: wanted at most {limit:,} bytes and {MEMBERS:,} members in "
+                    f"{path}, {name}: expected at most {limit:,} bytes and {MEMBERS:,} members in "
                     f"an archive of this size, got more: a bomb?"
                 )
             if folder:
@@ -134,13 +134,13 @@ def _write(path: Path, members: Members, draft: Path, limit: int) -> None:
         text = str(error) or type(error).__name__
         raise DataError(f"{path}{where}: the archive is damaged or cut short ({text})") from error
     except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
-        raise DataError(f"{path}, {name}: wanted a file or a folder, got both") from error
+        raise DataError(f"{path}, {name}: expected a file or a folder, got both") from error
     except OSError as error:
         if error.errno not in _DAMAGE:  # a full disk, say, is not the archive's fault
             raise
         raise DataError(f"{path}, after {name or 'nothing'}: damaged ({error.strerror})") from error
     if not count:
-        raise DataError(f"{path}: wanted files, got an empty archive")
+        raise DataError(f"{path}: expected files, got an empty archive")
 
 
 def _copy(content: IO[bytes], target: Path, size: int) -> None:
@@ -162,7 +162,7 @@ def _parts(path: Path, name: str) -> list[str]:
     parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
     absolute = name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", name)
     if absolute or ".." in parts or "\0" in name:
-        raise DataError(f"{path}, {name}: wanted a place inside of the archive, got one outside")
+        raise DataError(f"{path}, {name}: expected a place inside of the archive, got one outside")
     return parts
 
 
@@ -170,16 +170,16 @@ def _zipped(path: Path) -> Members:
     if not zipfile.is_zipfile(path):
         what = _looks(path)
         short = " that is cut short" if what == "a zip archive" else ""
-        raise DataError(f"{path}: wanted a zip archive, got {what}{short}")
+        raise DataError(f"{path}: expected a zip archive, got {what}{short}")
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             mode = stat.S_IFMT(info.external_attr >> 16)
             if mode not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise DataError(
-                    f"{path}, {info.filename}: wanted a file or a folder, got a link or a device"
+                    f"{path}, {info.filename}: expected a file or a folder, got a link or a device"
                 )
             if info.flag_bits & 1:
-                raise DataError(f"{path}, {info.filename}: wanted a plain file, got an encrypted")
+                raise DataError(f"{path}, {info.filename}: expected a plain file, got an encrypted")
             content = None if info.is_dir() else archive.open(info)
             yield info.filename, info.is_dir(), info.file_size, content
 
@@ -190,12 +190,12 @@ def _tarred(path: Path) -> Members:
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise
-        raise DataError(f"{path}: wanted a tar archive, got {_looks(path)}") from error
+        raise DataError(f"{path}: expected a tar archive, got {_looks(path)}") from error
     with archive:
         for info in archive:
             if not (info.isreg() or info.isdir()):
                 raise DataError(
-                    f"{path}, {info.name}: wanted a file or a folder, got a link or a device"
+                    f"{path}, {info.name}: expected a file or a folder, got a link or a device"
                 )
             yield info.name, info.isdir(), info.size, archive.extractfile(info)
         # tarfile takes a file that stops between two members for a whole one: look for the empty

@@ -175,7 +175,7 @@ class Task(ABC):
             ValueError: If the data has classes that are not among them.
         """
         if self.classes is None or list(self.classes) != list(classes):
-            raise ValueError(f"classes: wanted {named(classes)}, got {named(self.classes or ())}")
+            raise ValueError(f"classes: expected {named(classes)}, got {named(self.classes or ())}")
 
     def facts(self) -> Mapping[str, Any]:
         """What the sizes of a tokenizer follow from in the data, as JSON values.

@@ -40,7 +40,7 @@ class Findings:
         return path
 
     def damaged(self, where: str | Path, what: str) -> None:
-        """Report damage: "FILE" or "FILE, line 7", and what was wanted and what came.
+        """Report damage: "FILE" or "FILE, line 7", and what was expected and what came.
 
         Raises:
             DataError: Unless damage is collected.

@@ -118,7 +118,7 @@ class TableTask(Task):
     def table(self, split: str) -> Table:
         """All samples of "train", "val" or "test"."""
         if split not in SPLITS:
-            raise ValueError(f"split: wanted one of {', '.join(SPLITS)}, got {split!r}")
+            raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
         tables = self.load().splits
         if split not in tables:
             raise ValueError(f"split: {self.load().source} holds no {split} split")
@@ -131,7 +131,8 @@ class TableTask(Task):
             return
         if strange := [name for name in data.classes if name not in classes]:
             raise ValueError(
-                f"data: wanted classes among {named(classes)}, as in the run, got {named(strange)}"
+                f"data: expected classes among {named(classes)}, as in the run, got "
+                f"{named(strange)}"
             )
         number = np.array([list(classes).index(name) for name in data.classes], np.int64)
         splits = {k: replace(t, labels=number[t.labels]) for k, t in data.splits.items()}
@@ -149,15 +150,15 @@ class TableTask(Task):
         """Rows ``rank::world`` of the batch of ``step``: a function of seed and step alone."""
         check_rank(rank, world)
         if step < 0:
-            raise ValueError(f"step: wanted at least 0, got {step}")
+            raise ValueError(f"step: expected at least 0, got {step}")
         if self.batch_size % world:
             raise ValueError(
-                f"batch_size: wanted a multiple of the {world} processes, got {self.batch_size}"
+                f"batch_size: expected a multiple of the {world} processes, got {self.batch_size}"
             )
         table = self.table("train")
         if len(table) < self.batch_size:
             raise ValueError(
-                f"batch_size: wanted at most the {len(table)} training samples, "
+                f"batch_size: expected at most the {len(table)} training samples, "
                 f"got {self.batch_size}"
             )
         epoch, place = divmod(step, len(table) // self.batch_size)
@@ -178,7 +179,7 @@ class TableTask(Task):
         """Batches of like length; with ``limit`` of a fixed choice of so many samples."""
         check_rank(rank, world)
         if limit is not None and limit < 1:
-            raise ValueError(f"limit: wanted at least 1 or None, got {limit}")
+            raise ValueError(f"limit: expected at least 1 or None, got {limit}")
         table = self.table(split)
         # Not the first ones: data on disk is often sorted by class.
         order = np.random.default_rng((self.data_seed, 2)).permutation(len(table))
@@ -206,7 +207,7 @@ class TableTask(Task):
         for option in ("only_classes", "without_classes"):
             if strange := [name for name in getattr(self, option) if name not in data.classes]:
                 raise ValueError(
-                    f"{option}: wanted classes among {named(data.classes, 40)}, "
+                    f"{option}: expected classes among {named(data.classes, 40)}, "
                     f"got {named(strange)}"
                 )
         kept = [
@@ -243,5 +244,5 @@ class TableTask(Task):
                     splits["train"] = splits["train"].take(rest)
         for name, table in splits.items():
             if not len(table):
-                raise ValueError(f"data: wanted samples in every split, {name} has none")
+                raise ValueError(f"data: expected samples in every split, {name} has none")
         return replace(data, splits=splits)

@@ -173,7 +173,7 @@ WORKER = """
 import json, sys
 order = json.loads(sys.argv[2])
 if order["case"] == "read_in":
-    sys.exit("ValueError: backend: wanted one of scatter, dense, got 'fused'")
+    sys.exit("ValueError: backend: expected one of scatter, dense, got 'fused'")
 found = {"memory": {order["only"]: 3 * 2**20}, "notes": {"threads": THREADS}}
 open(sys.argv[4], "w").write(json.dumps(found))
 """
@@ -187,9 +187,9 @@ def test_a_case_that_fails_leaves_the_others(
     monkeypatch.setattr(runner, "BENCH", script)
     code = bench.bench(["read_in", "read_in_memory"], quick=True, threads=3, seed=0, out=tmp_path)
     assert code == 1
-    assert "read_in … FAILED: read_in {}: ValueError: backend: wanted" in capsys.readouterr().out
+    assert "read_in … FAILED: read_in {}: ValueError: backend: expected" in capsys.readouterr().out
     text = (tmp_path / "speed.md").read_text("utf-8")
-    assert "`read_in` failed: read_in {}: ValueError: backend: wanted" in text
+    assert "`read_in` failed: read_in {}: ValueError: backend: expected" in text
     assert "| ≤ 128 MiB | 3 MiB | – | not judged (small sizes) |" in text
     assert runner.read(tmp_path, CASES)["read_in_memory"]["points"][0]["notes"] == {"threads": "3"}
     assert {path.name for path in tmp_path.glob("*.png")} == {"read_in_memory.png"}

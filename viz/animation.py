@@ -68,11 +68,11 @@ def save_animation(
     """
     path = Path(path)
     if path.suffix != ".gif":
-        raise ValueError(f"path: wanted a name that ends in .gif, got {path.name!r}")
+        raise ValueError(f"path: expected a name that ends in .gif, got {path.name!r}")
     if not frames:
-        raise ValueError("frames: wanted at least one, got none")
+        raise ValueError("frames: expected at least one, got none")
     if distances is not None and len(distances) != len(frames):
-        raise ValueError(f"distances: wanted {len(frames)} numbers, got {len(distances)}")
+        raise ValueError(f"distances: expected {len(frames)} numbers, got {len(distances)}")
     n = len(frames[0].processor_signatures)
     ids = None if labels is None else label_array("labels", labels, n)
     arranged = module_order(order, ids, n)
@@ -91,7 +91,7 @@ def _paths(frames: Sequence[Frame], positions: Any) -> list[NDArray[np.float64]]
         places = number(positions)
         if places.shape != (len(frames[0].processor_signatures), 2):
             raise ValueError(
-                f"positions: wanted ({len(frames[0].processor_signatures)}, 2), "
+                f"positions: expected ({len(frames[0].processor_signatures)}, 2), "
                 f"got shape {places.shape}"
             )
         return [places] * len(frames)

@@ -44,9 +44,9 @@ def degree_ccdf_figure(
             unknown.
     """
     if scale not in ("auto", "linear", "log"):
-        raise ValueError(f"scale: wanted 'auto', 'linear' or 'log', got {scale!r}")
+        raise ValueError(f"scale: expected 'auto', 'linear' or 'log', got {scale!r}")
     if not views:
-        raise ValueError("views: wanted degrees of at least one view, got none")
+        raise ValueError("views: expected degrees of at least one view, got none")
     degrees = {name: _degrees(f"views[{name!r}]", values) for name, values in views.items()}
     wanted = None if prior is None else _degrees("prior", prior)
     if scale == "auto":
@@ -120,7 +120,7 @@ def _line(values: NDArray[np.float64], left: float) -> tuple[NDArray[np.float64]
 def _degrees(name: str, values: Any) -> NDArray[np.float64]:
     array = np.atleast_2d(number(values))
     if array.ndim != 2 or not array.size:
-        raise ValueError(f"{name}: wanted degrees (U,) or (graphs, U), got shape {array.shape}")
+        raise ValueError(f"{name}: expected degrees (U,) or (graphs, U), got shape {array.shape}")
     if not (np.isfinite(array).all() and (array >= 0).all()):
-        raise ValueError(f"{name}: wanted finite degrees of at least 0, got {array.min()}")
+        raise ValueError(f"{name}: expected finite degrees of at least 0, got {array.min()}")
     return array

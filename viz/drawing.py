@@ -172,23 +172,23 @@ def _values(
     if isinstance(colour_by, str):
         if colour_by not in ("degree", "community"):
             raise ValueError(
-                f"colour_by: wanted 'degree', 'community' or numbers, got {colour_by!r}"
+                f"colour_by: expected 'degree', 'community' or numbers, got {colour_by!r}"
             )
         if colour_by == "degree":
             return matrix.sum(1) - np.diag(matrix)
         if labels is None:
-            raise ValueError("labels: wanted the community of each module, got none")
+            raise ValueError("labels: expected the community of each module, got none")
         return None
     values = number(colour_by)
     if values.shape != (len(matrix),):
-        raise ValueError(f"colour_by: wanted {len(matrix)} numbers, got shape {values.shape}")
+        raise ValueError(f"colour_by: expected {len(matrix)} numbers, got shape {values.shape}")
     return values
 
 
 def _placed(positions: Any, n: int) -> NDArray[np.float64]:
     places = number(positions)
     if places.shape != (n, 2):
-        raise ValueError(f"positions: wanted ({n}, 2), got shape {places.shape}")
+        raise ValueError(f"positions: expected ({n}, 2), got shape {places.shape}")
     return places
 
 

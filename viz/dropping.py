@@ -52,12 +52,12 @@ def dropping_figure(
     Source: Neural Attentive Circuits (NeurIPS 2022), figure 5.
     """
     if not rows:
-        raise ValueError("rows: wanted at least one, got none")
+        raise ValueError("rows: expected at least one, got none")
     for k, row in enumerate(rows):
         if missing := [key for key in ("model", "order", "keep") if row.get(key) is None]:
-            raise ValueError(f"rows[{k}]: wanted model, order and keep, got no {missing[0]}")
+            raise ValueError(f"rows[{k}]: expected model, order and keep, got no {missing[0]}")
         if not 0 < float(row["keep"]) <= 1:
-            raise ValueError(f"rows[{k}]: wanted keep in (0, 1], got {row['keep']!r}")
+            raise ValueError(f"rows[{k}]: expected keep in (0, 1], got {row['keep']!r}")
     timed = np.isfinite(column(rows, "milliseconds")).any()
     figure = new_figure(12 if timed else 5.6, 4.1, title)
     panels = figure.subplots(1, 3 if timed else 1, squeeze=False)[0]

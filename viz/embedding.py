@@ -54,12 +54,12 @@ def embed_circuits(
     m = len(matrices)
     if not 0 < perplexity < m:
         raise ValueError(
-            f"perplexity: wanted above 0 and below the number of circuits, {m}, got {perplexity}"
+            f"perplexity: expected above 0 and below the number of circuits, {m}, got {perplexity}"
         )
     flat = lower_triangles(matrices)
     components = principal_components(flat, COMPONENTS)
     if (components[:, 0] ** 2).sum() <= 1e-18 * max(1, flat.size):
-        raise ValueError("link_matrices: wanted circuits that differ, got equal ones")
+        raise ValueError("link_matrices: expected circuits that differ, got equal ones")
     # The exact gradient needs no threads, which would wait for other libraries' at every step.
     method = "exact" if m <= EXACT else "barnes_hut"
     solver = TSNE(2, perplexity=float(perplexity), init="pca", random_state=seed, method=method)
@@ -92,9 +92,9 @@ def embedding_figure(
     """
     matrices = _matrices(link_matrices)
     if len(labels) != len(matrices):
-        raise ValueError(f"labels: wanted {len(matrices)}, got {len(labels)}")
+        raise ValueError(f"labels: expected {len(matrices)}, got {len(labels)}")
     if not perplexities:
-        raise ValueError("perplexities: wanted at least one, got none")
+        raise ValueError("perplexities: expected at least one, got none")
     points = [embed_circuits(matrices, perplexity, seed) for perplexity in perplexities]
     ordered = all(isinstance(label, (int, float, np.number)) for label in labels)
     figure = new_figure(3.7 * len(points) + 1.1, 3.7)
@@ -119,13 +119,13 @@ def _matrices(link_matrices: Any) -> NDArray[np.float64]:
     try:
         matrices = np.stack([number(matrix) for matrix in link_matrices])
     except ValueError as error:
-        raise ValueError(f"link_matrices: wanted circuits of one size ({error})") from error
+        raise ValueError(f"link_matrices: expected circuits of one size ({error})") from error
     if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2] or matrices.shape[1] < 2:
-        raise ValueError(f"link_matrices: wanted (m, U, U), U > 1, got shape {matrices.shape}")
+        raise ValueError(f"link_matrices: expected (m, U, U), U > 1, got shape {matrices.shape}")
     if len(matrices) < 3:
-        raise ValueError(f"link_matrices: wanted at least 3 circuits, got {len(matrices)}")
+        raise ValueError(f"link_matrices: expected at least 3 circuits, got {len(matrices)}")
     if not np.isfinite(matrices).all():
-        raise ValueError("link_matrices: wanted finite numbers, got NaN or infinity")
+        raise ValueError("link_matrices: expected finite numbers, got NaN or infinity")
     return matrices
 
 

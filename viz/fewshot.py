@@ -39,12 +39,12 @@ def fewshot_figure(
     Source: Neural Attentive Circuits (NeurIPS 2022), figure 4.
     """
     if not rows:
-        raise ValueError("rows: wanted at least one, got none")
+        raise ValueError("rows: expected at least one, got none")
     for k, row in enumerate(rows):
         if missing := [key for key in ("model", "shots", "mean") if row.get(key) is None]:
-            raise ValueError(f"rows[{k}]: wanted model, shots and mean, got no {missing[0]}")
+            raise ValueError(f"rows[{k}]: expected model, shots and mean, got no {missing[0]}")
         if not float(row["shots"]) >= 1:
-            raise ValueError(f"rows[{k}]: wanted shots of at least 1, got {row['shots']!r}")
+            raise ValueError(f"rows[{k}]: expected shots of at least 1, got {row['shots']!r}")
     figure = new_figure(6.6, 4.2, title)
     axes = figure.add_subplot()
     series = list(dict.fromkeys((str(r["model"]), str(r.get("adapt", ""))) for r in rows))

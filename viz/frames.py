@@ -71,7 +71,7 @@ def read_frames(run: Path | str, bandwidth: float | None = None) -> list[Frame]:
     paths = sorted(folder.glob("step_*.npz")) if folder.is_dir() else []
     if not paths:
         raise ValueError(
-            f"{run}: wanted frames/step_*.npz, got none (runs write them at every validation, "
+            f"{run}: expected frames/step_*.npz, got none (runs write them at every validation, "
             "but older ones did not)"
         )
     width = bandwidth if bandwidth is not None else _bandwidth(Path(run))
@@ -80,7 +80,7 @@ def read_frames(run: Path | str, bandwidth: float | None = None) -> list[Frame]:
     for frame, path in zip(frames, paths, strict=True):
         if frame.processor_signatures.shape != wanted:
             raise ValueError(
-                f"{path}: wanted signatures {wanted} as in the first frame, "
+                f"{path}: expected signatures {wanted} as in the first frame, "
                 f"got {frame.processor_signatures.shape}"
             )
     return frames
@@ -165,16 +165,16 @@ def frames_figure(
     else:
         known = {frame.step: k for k, frame in enumerate(frames)}
         if unknown := [step for step in steps if step not in known]:
-            raise ValueError(f"steps: wanted some of {sorted(known)}, got {unknown[0]}")
+            raise ValueError(f"steps: expected some of {sorted(known)}, got {unknown[0]}")
         picked = [known[step] for step in steps]
     if distances is not None and len(distances) != len(frames):
-        raise ValueError(f"distances: wanted {len(frames)} numbers, got {len(distances)}")
+        raise ValueError(f"distances: expected {len(frames)} numbers, got {len(distances)}")
     n = len(frames[0].processor_signatures)
     ids = None if labels is None else label_array("labels", labels, n)
     arranged = module_order(order, ids, n)
     places = force_layout(frames[-1].probability()) if positions is None else number(positions)
     if places.shape != (n, 2):
-        raise ValueError(f"positions: wanted ({n}, 2), got shape {places.shape}")
+        raise ValueError(f"positions: expected ({n}, 2), got shape {places.shape}")
     figure = new_figure(2.05 * len(picked) + 0.8, 4.5)
     grid = figure.subplots(2, len(picked), squeeze=False)
     for (above, below), k in zip(grid.T, picked, strict=True):
@@ -198,13 +198,13 @@ def module_order(order: Any, labels: NDArray[np.int64] | None, n: int) -> NDArra
         return np.arange(n) if labels is None else np.argsort(labels, kind="stable")
     found = number(order).astype(np.int64)
     if found.shape != (n,) or not np.array_equal(np.sort(found), np.arange(n)):
-        raise ValueError(f"order: wanted a permutation of 0..{n - 1}, got {found.tolist()}")
+        raise ValueError(f"order: expected a permutation of 0..{n - 1}, got {found.tolist()}")
     return found
 
 
 def _some(frames: Sequence[Frame]) -> None:
     if not frames:
-        raise ValueError("frames: wanted at least one, got none")
+        raise ValueError("frames: expected at least one, got none")
 
 
 def _bandwidth(run: Path) -> float:
@@ -222,7 +222,7 @@ def _bandwidth(run: Path) -> float:
 def _read_frame(path: Path, bandwidth: float) -> Frame:
     step = re.fullmatch(r"step_(\d+)", path.stem)
     if step is None:
-        raise ValueError(f"{path}: wanted a name like step_00000250.npz")
+        raise ValueError(f"{path}: expected a name like step_00000250.npz")
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = [
@@ -230,10 +230,10 @@ def _read_frame(path: Path, bandwidth: float) -> Frame:
                 for key in ("processor_signatures", "readout_signatures")
             ]
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: wanted a frame with signatures, got none ({error})") from error
+        raise ValueError(f"{path}: expected a frame with signatures, got none ({error})") from error
     for array in arrays:
         if array.ndim != 2 or array.shape[1] != arrays[0].shape[1] or not np.isfinite(array).all():
-            raise ValueError(f"{path}: wanted finite signatures (n, S), got shape {array.shape}")
+            raise ValueError(f"{path}: expected finite signatures (n, S), got shape {array.shape}")
     return Frame(int(step[1]), arrays[0], arrays[1], bandwidth)
 
 

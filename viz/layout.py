@@ -87,7 +87,7 @@ def readout_layout(
     Args:
         positions: Positions of the processors, as :func:`force_layout` gives them.
         readout_probability: Link probabilities R from read-outs to processors.
-        gap: Least distance wanted, in the units of ``positions``.
+        gap: Least distance, in the units of ``positions``.
 
     Shapes:
         positions (U, 2) · readout_probability (O, U) · output (O, 2)
@@ -98,9 +98,11 @@ def readout_layout(
     places = number(positions)
     heard = probabilities("readout_probability", number(readout_probability))
     if places.ndim != 2 or places.shape[1] != 2:
-        raise ValueError(f"positions: wanted (U, 2), got shape {places.shape}")
+        raise ValueError(f"positions: expected (U, 2), got shape {places.shape}")
     if heard.ndim != 2 or heard.shape[1] != len(places):
-        raise ValueError(f"readout_probability: wanted (O, {len(places)}), got shape {heard.shape}")
+        raise ValueError(
+            f"readout_probability: expected (O, {len(places)}), got shape {heard.shape}"
+        )
     weight = heard**2 + 1e-12
     found = (weight @ places) / weight.sum(1, keepdims=True)
     # Read-outs that listen alike start in one place: on a small circle they part evenly.
@@ -127,7 +129,8 @@ def probabilities(name: str, matrix: NDArray[np.float64]) -> NDArray[np.float64]
     """
     if matrix.size and not (matrix.min() >= -1e-6 and matrix.max() <= 1 + 1e-6):
         raise ValueError(
-            f"{name}: wanted probabilities in [0, 1], got {matrix.min():.4g} to {matrix.max():.4g}"
+            f"{name}: expected probabilities in [0, 1], got {matrix.min():.4g} to "
+            f"{matrix.max():.4g}"
         )
     return matrix.clip(0.0, 1.0)
 
@@ -168,7 +171,7 @@ def _spectral(springs: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
 def _started(start: Any, n: int) -> NDArray[np.float64]:
     places = number(start)
     if places.shape != (n, 2) or not np.isfinite(places).all():
-        raise ValueError(f"start: wanted finite positions ({n}, 2), got shape {places.shape}")
+        raise ValueError(f"start: expected finite positions ({n}, 2), got shape {places.shape}")
     return places
 
 

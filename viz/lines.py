@@ -32,7 +32,7 @@ def lines_figure(
         ValueError: If there is no series, or one without a point that all its seeds have.
     """
     if not series:
-        raise ValueError("series: wanted at least one, got none")
+        raise ValueError("series: expected at least one, got none")
     figure = new_figure(6.4, 4.2, title)
     axes = figure.subplots()
     scale = [100.0 if label.endswith("%") else 1.0 for label in (xlabel, ylabel)]
@@ -40,7 +40,9 @@ def lines_figure(
         seen = [_means(curve) for curve in curves]
         shared = sorted(set.intersection(*(set(each) for each in seen))) if seen else []
         if not shared:
-            raise ValueError(f"series[{name!r}]: wanted a point that all its seeds have, got none")
+            raise ValueError(
+                f"series[{name!r}]: expected a point that all its seeds have, got none"
+            )
         x = scale[0] * np.array(shared)
         y = scale[1] * np.array([[each[place] for place in shared] for each in seen])
         colour = COMMUNITY_COLOURS[k % len(COMMUNITY_COLOURS)]

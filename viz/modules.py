@@ -68,7 +68,7 @@ def modules_figure(stats: Mapping[str, Any], title: str | None = None) -> Figure
         draw.append((0.9, lambda axes: _confidences(axes, confidence)))
     if not draw:
         raise ValueError(
-            "stats: wanted code_similarity with P, token_attention, modules with accuracy_lost, "
+            "stats: expected code_similarity with P, token_attention, modules with accuracy_lost, "
             "or readouts with confidence, got none of them"
         )
     widths = [width for width, _ in draw]
@@ -107,11 +107,11 @@ def _codes(axes: Axes, similar: NDArray[np.float64], link: NDArray[np.float64]) 
 def _attention(stats: Mapping[str, Any]) -> tuple[NDArray[np.float64], list[str]]:
     attention = number(stats["token_attention"])
     if attention.ndim != 2 or not attention.size:
-        raise ValueError(f"token_attention: wanted (U, V), got shape {attention.shape}")
+        raise ValueError(f"token_attention: expected (U, V), got shape {attention.shape}")
     given = stats.get("token_names")
     names = [str(name) for name in (range(attention.shape[1]) if given is None else given)]
     if len(names) != attention.shape[1]:
-        raise ValueError(f"token_names: wanted {attention.shape[1]}, got {len(names)}")
+        raise ValueError(f"token_names: expected {attention.shape[1]}, got {len(names)}")
     keep = np.arange(len(names))
     if len(names) > KINDS:
         keep = np.sort(np.argsort(-np.nan_to_num(attention).std(0), kind="stable")[:KINDS])

@@ -33,7 +33,7 @@ def to_svg(figure: Figure, prefix: str | None = None, label: str | None = None) 
         ValueError: If the prefix is no XML name.
     """
     if prefix is not None and not re.fullmatch(r"[A-Za-z_][\w.-]*", prefix):
-        raise ValueError(f"prefix: wanted a letter, then letters, digits, - or _, got {prefix!r}")
+        raise ValueError(f"prefix: expected a letter, then letters, digits, - or _, got {prefix!r}")
     text = _svg(figure)
     text = text[text.index("<svg") :]  # no XML declaration, no DTD
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
@@ -62,7 +62,7 @@ def save(figure: Figure, path: Path | str, dpi: float = 150) -> None:
     """
     path = Path(path)
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"path: wanted one of {', '.join(SUFFIXES)}, got {path.name!r}")
+        raise ValueError(f"path: expected one of {', '.join(SUFFIXES)}, got {path.name!r}")
     if path.suffix == ".svg":
         write_atomically(path, _svg(figure).encode())
         return

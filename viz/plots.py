@@ -44,7 +44,7 @@ def priors_figure(
     """
     samples = {name: prior.sample(n, seed) for name, prior in _named(priors).items()}
     if not samples:
-        raise ValueError("priors: wanted at least one, got none")
+        raise ValueError("priors: expected at least one, got none")
     columns = min(len(samples), 3)
     rows = -(-len(samples) // columns)
     figure = new_figure(3.4 * columns + 0.9, 3.4 * rows)
@@ -99,7 +99,7 @@ def circuit_figure(
     n = len(wanted)
     if wanted.shape != (n, n) or learned.shape != (n, n) or order.shape != (n,):
         raise ValueError(
-            "link, target, permutation: wanted (n, n), (n, n), (n,), got "
+            "link, target, permutation: expected (n, n), (n, n), (n,), got "
             f"{learned.shape}, {wanted.shape}, {order.shape}"
         )
     matched = learned[np.ix_(order, order)]

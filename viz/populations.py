@@ -44,7 +44,7 @@ def population_figure(
     Source: Neural Attentive Circuits (NeurIPS 2022), figure 6.
     """
     if not points:
-        raise ValueError("points: wanted at least one perplexity, got none")
+        raise ValueError("points: expected at least one perplexity, got none")
     m = len(words)
     counts = Counter(words)
     kept = sorted(word for word, _ in counts.most_common(GROUPS))
@@ -53,7 +53,7 @@ def population_figure(
     for axes, (perplexity, given) in zip(panels, points.items(), strict=True):
         places = number(given)
         if places.shape != (m, 2):
-            raise ValueError(f"points: wanted ({m}, 2), got shape {places.shape}")
+            raise ValueError(f"points: expected ({m}, 2), got shape {places.shape}")
         _dots(axes, places, list(words), kept)
         axes.set(title=f"perplexity {perplexity:g}", xticks=[], yticks=[])
         axes.set(xlabel="t-SNE 1", ylabel="t-SNE 2")
@@ -123,12 +123,12 @@ def circuits_figure(
         ValueError: If there is no circuit, they differ in size, or a list has another length.
     """
     if not len(links):
-        raise ValueError("links: wanted at least one circuit, got none")
+        raise ValueError("links: expected at least one circuit, got none")
     size = len(links[0])
     matrices = [probabilities("links", square("links", p, size)) for p in links]
     for name, given in (("titles", titles), ("words", words)):
         if len(given) != len(matrices):
-            raise ValueError(f"{name}: wanted {len(matrices)}, got {len(given)}")
+            raise ValueError(f"{name}: expected {len(matrices)}, got {len(given)}")
     rows: list[list[int]] = []
     for k, word in enumerate(words):
         if not rows or words[rows[-1][0]] != word or len(rows[-1]) == columns:

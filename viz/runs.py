@@ -36,7 +36,7 @@ def read_metrics(path: Path | str) -> dict[str, NDArray[np.float64]]:
         table = np.array([[float(cell or "nan") for cell in row] for row in rows])
         return dict(zip(header, table.reshape(-1, len(header)).T, strict=True))
     except ValueError as error:
-        raise ValueError(f"{path}: wanted rows of {len(header)} numbers ({error})") from error
+        raise ValueError(f"{path}: expected rows of {len(header)} numbers ({error})") from error
 
 
 @styled
@@ -93,7 +93,7 @@ def training_figure(
 
     columns = read_metrics(metrics) if isinstance(metrics, (str, Path)) else metrics
     if "step" not in columns:
-        raise ValueError(f"metrics: wanted a column 'step', got {', '.join(columns) or 'none'}")
+        raise ValueError(f"metrics: expected a column 'step', got {', '.join(columns) or 'none'}")
     step = np.asarray(columns["step"], dtype=float)
     dense = modules is not None and modules > 1
     curves = {
@@ -108,11 +108,11 @@ def training_figure(
     for name in curves:
         values = np.asarray(columns.get(name, []), dtype=float)
         if len(values) and values.shape != step.shape:
-            raise ValueError(f"metrics: wanted {len(step)} rows of {name}, got {len(values)}")
+            raise ValueError(f"metrics: expected {len(step)} rows of {name}, got {len(values)}")
         if np.isfinite(values).any():
             shown[name] = values * scale.get(name, 1.0)
     if not shown:
-        raise ValueError(f"metrics: wanted numbers in one of {', '.join(curves)}, got none")
+        raise ValueError(f"metrics: expected numbers in one of {', '.join(curves)}, got none")
     across = min(3, len(shown))
     down = -(-len(shown) // across)
     figure = new_figure(3.7 * across, 2.7 * down)

@@ -47,9 +47,9 @@ def spectral_figure(
 
     places = number(embedding)
     if places.ndim != 2 or not places.size:
-        raise ValueError(f"embedding: wanted (U, d), got shape {places.shape}")
+        raise ValueError(f"embedding: expected (U, d), got shape {places.shape}")
     if not np.isfinite(places).all():
-        raise ValueError("embedding: wanted finite numbers, got NaN or infinity")
+        raise ValueError("embedding: expected finite numbers, got NaN or infinity")
     n, dimensions = places.shape
     colours: Any = NEUTRAL
     if labels is not None:
@@ -90,11 +90,13 @@ def block_figure(blocks: Mapping[str, Any], labels: Any = None, title: str | Non
         ValueError: If there is no matrix, or one is not square, finite and at least 0.
     """
     if not blocks:
-        raise ValueError("blocks: wanted at least one matrix, got none")
+        raise ValueError("blocks: expected at least one matrix, got none")
     matrices = {name: square(f"blocks[{name!r}]", matrix) for name, matrix in blocks.items()}
     for name, matrix in matrices.items():
         if matrix.min() < 0:
-            raise ValueError(f"blocks[{name!r}]: wanted numbers of at least 0, got {matrix.min()}")
+            raise ValueError(
+                f"blocks[{name!r}]: expected numbers of at least 0, got {matrix.min()}"
+            )
     figure = new_figure(4.4 * len(matrices), 3.8, title)
     panels = figure.subplots(1, len(matrices), squeeze=False)[0]
     for axes, (name, matrix) in zip(panels, matrices.items(), strict=True):

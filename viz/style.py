@@ -132,11 +132,11 @@ def square(name: str, matrix: Any, size: int | None = None) -> NDArray[np.float6
     array = number(matrix)
     wanted = "(n, n)" if size is None else f"({size}, {size})"
     if array.ndim != 2 or array.shape[0] != array.shape[1] or not len(array):
-        raise ValueError(f"{name}: wanted a {wanted} matrix, got shape {array.shape}")
+        raise ValueError(f"{name}: expected a {wanted} matrix, got shape {array.shape}")
     if size is not None and len(array) != size:
-        raise ValueError(f"{name}: wanted a {wanted} matrix, got shape {array.shape}")
+        raise ValueError(f"{name}: expected a {wanted} matrix, got shape {array.shape}")
     if not np.isfinite(array).all():
-        raise ValueError(f"{name}: wanted finite numbers, got NaN or infinity")
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
     return array
 
 
@@ -154,7 +154,7 @@ def label_array(name: str, labels: Iterable[Any] | ArrayLike, n: int) -> NDArray
     """
     array = np.asarray(labels)
     if array.shape != (n,) or not np.equal(np.mod(array, 1), 0).all():
-        raise ValueError(f"{name}: wanted {n} whole numbers, got shape {array.shape}")
+        raise ValueError(f"{name}: expected {n} whole numbers, got shape {array.shape}")
     return array.astype(np.int64)
 
 

@@ -28,7 +28,7 @@ def inputs_of(batch: int, modules: int, heads: int, width: int, seed: int) -> li
 def backend(name: str) -> Attention:
     """Raises ValueError where nacgraph has no such backend."""
     if name not in BACKENDS:
-        raise ValueError(f"backend: wanted one of {', '.join(BACKENDS)}, got {name!r}")
+        raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, got {name!r}")
     return Attention(name)
 
 

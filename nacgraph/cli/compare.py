@@ -97,11 +97,11 @@ def read_links(folder: Path) -> np.ndarray:
 
     path = folder / "circuit.npz"
     if not path.is_file():
-        raise ValueError(f"{path}: wanted the circuit that a finished training writes, got none")
+        raise ValueError(f"{path}: expected the circuit that a finished training writes, got none")
     try:
         with np.load(path, allow_pickle=False) as arrays:
             if "link_probabilities" not in arrays:
-                raise ValueError(f"wanted link_probabilities in it, got {', '.join(arrays)}")
+                raise ValueError(f"expected link_probabilities in it, got {', '.join(arrays)}")
             return check_links(arrays["link_probabilities"], "link_probabilities")
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, ValueError) as error:
         raise ValueError(f"{path}: damaged, or no circuit ({error})") from error

@@ -157,7 +157,7 @@ def _task(arguments: argparse.Namespace) -> Task:
     for name in settings:
         if name not in choices:
             raise ValueError(
-                f"task-set: wanted one of {', '.join(choices) or 'none'} for task "
+                f"task-set: expected one of {', '.join(choices) or 'none'} for task "
                 f"{arguments.task}, got {nearest(name, choices)}"
             )
     if arguments.data is not None:

@@ -73,14 +73,16 @@ def curve(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     keeps, orders = _numbers(arguments.keeps), arguments.orders.split(",")
     if unknown := [name for name in orders if name not in ORDERS]:
-        raise ValueError(f"orders: wanted some of {', '.join(ORDERS)}, got {', '.join(unknown)}")
+        raise ValueError(f"orders: expected some of {', '.join(ORDERS)}, got {', '.join(unknown)}")
     at_least(arguments, seeds=1, latency_batch=1, repeats=1)
     out: Path = arguments.out or arguments.run / "pruning"
     sources = [_source(arguments.run, arguments)]
     if arguments.baseline is not None:
         sources.append(_source(arguments.baseline, arguments))
         if sources[0].name == sources[1].name:
-            raise ValueError(f"baseline: wanted a run of another model, got {sources[0].name} too")
+            raise ValueError(
+                f"baseline: expected a run of another model, got {sources[0].name} too"
+            )
     variants: list[Variant] = []
     for k, source in enumerate(sources):
         # All links of Perceiver IO are equal: there is no degree to go by, but chance.
@@ -124,7 +126,7 @@ def _numbers(text: str) -> list[float]:
     try:
         found = [float(part) for part in text.split(",")]
     except ValueError:
-        raise ValueError(f"keeps: wanted shares with commas between them, got {text!r}") from None
+        raise ValueError(f"keeps: expected shares with commas between them, got {text!r}") from None
     for share in found:
         kept_count(1, share)
     # The whole circuit is what all others are compared with.

@@ -74,10 +74,10 @@ def embed(arguments: argparse.Namespace) -> dict[str, Any]:
     population = gather(model, task, *sampled, progress=told)
     tags = tag_words(task, arguments.split, population)
     if arguments.color not in tags:
-        raise ValueError(f"color: wanted one of {', '.join(tags)}, got {arguments.color!r}")
+        raise ValueError(f"color: expected one of {', '.join(tags)}, got {arguments.color!r}")
     if too_high := [p for p in perplexities if not p < len(population.rows)]:
         raise ValueError(
-            f"perplexities: wanted less than the {len(population.rows)} different "
+            f"perplexities: expected less than the {len(population.rows)} different "
             f"circuits, got {too_high[0]:g}"
         )
 
@@ -136,7 +136,7 @@ def _checked(arguments: argparse.Namespace) -> list[float]:
         found = []
     if not found or not all(0 < p < float("inf") for p in found):
         raise ValueError(
-            "perplexities: wanted numbers above 0 with commas between them, "
+            "perplexities: expected numbers above 0 with commas between them, "
             f"got {arguments.perplexities!r}"
         )
     return sorted(set(found))

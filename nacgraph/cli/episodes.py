@@ -98,10 +98,10 @@ def load_sources(arguments: argparse.Namespace) -> list[Source]:
     if len(set(names)) < len(names):
         names = [str(folder) for folder in folders]
     if len(set(names)) < len(names):
-        raise ValueError(f"baseline: wanted another run, got {folders[1]} again")
+        raise ValueError(f"baseline: expected another run, got {folders[1]} again")
     if len({config.task for _, _, config, _, _ in loaded}) > 1:
         raise ValueError(
-            f"baseline: wanted a run of task {loaded[0][2].task}, got {loaded[1][2].task}"
+            f"baseline: expected a run of task {loaded[0][2].task}, got {loaded[1][2].task}"
         )
     found = []
     for name, folder, (model, task, config, checkpoint, _) in zip(
@@ -126,7 +126,8 @@ def pool_of(
     config = replace(config, task_set={**config.task_set, **given})
     if not issubclass(cls := get_task(config.task), TableTask):
         raise ValueError(
-            f"run: wanted a task whose data are classes in tables (a TableTask), got {config.task}"
+            "run: expected a task whose data are classes in tables (a TableTask), got "
+            f"{config.task}"
         )
     takes = parameters(cls)
     task = build_task(config, **{k: v for k, v in changed.items() if k in takes or k == "data"})
@@ -155,7 +156,7 @@ def plan(
             ]
             if len({episode.digest for episode in drawn}) > 1:
                 raise ValueError(
-                    f"baseline: wanted the same samples for both models, got others in episode "
+                    f"baseline: expected the same samples for both models, got others in episode "
                     f"{number}; their tasks must be set alike (nacgraph compare lists differences)"
                 )
             for parts in adapts:

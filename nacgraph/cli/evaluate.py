@@ -65,14 +65,14 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     """
     prepare(arguments)
     if arguments.batch_size is not None and arguments.batch_size < 1:
-        raise ValueError(f"batch-size: wanted at least 1, got {arguments.batch_size}")
+        raise ValueError(f"batch-size: expected at least 1, got {arguments.batch_size}")
     changed = task_arguments(arguments, "batch_size")
     model, task, config, checkpoint, _ = read_run(arguments.run, **changed)
     device = device_of(arguments.device)
     tags = task.tags(arguments.split) if arguments.by else {}
     if unknown := [name for name in arguments.by if name not in tags]:
         raise ValueError(
-            f"by: wanted one of {', '.join(tags) or 'none'} for task {config.task}, "
+            f"by: expected one of {', '.join(tags) or 'none'} for task {config.task}, "
             f"got {unknown[0]!r}"
         )
     hits: dict[int, bool] = {}

@@ -120,15 +120,15 @@ def _checked(arguments: argparse.Namespace) -> tuple[list[int], list[tuple[str, 
     at_least(arguments, ways=2, queries=1, episodes=1, steps=0, batch_size=1, seed=0)
     rate = arguments.learning_rate
     if rate is not None and not 0 < rate < float("inf"):
-        raise ValueError(f"learning_rate: wanted more than 0, got {rate}")
+        raise ValueError(f"learning_rate: expected more than 0, got {rate}")
     try:
         shots = sorted({int(part) for part in arguments.shots.split(",")})
     except ValueError:
         raise ValueError(
-            f"shots: wanted whole numbers with commas between them, got {arguments.shots!r}"
+            f"shots: expected whole numbers with commas between them, got {arguments.shots!r}"
         ) from None
     if shots[0] < 1:
-        raise ValueError(f"shots: wanted at least 1, got {shots[0]}")
+        raise ValueError(f"shots: expected at least 1, got {shots[0]}")
     return shots, list(dict.fromkeys(parts_of(text) for text in arguments.adapt or ["all"]))
 
 

@@ -197,7 +197,7 @@ class Gallery:
 
         seen = self.seen
         if seen is None:
-            raise ValueError("seen: wanted a probe, got None")
+            raise ValueError("seen: expected a probe, got None")
         found: dict[str, Any] = {
             "P": self.link,
             "code_similarity": seen.code_similarity,

@@ -86,14 +86,16 @@ def split_flags(argv: Sequence[str]) -> tuple[dict[str, str], list[str], list[st
         else:
             flags[name].append(token)
     known = {key: values for key, values in flags.items() if key in (*NAMES, "config")}
-    problems += [f"{key}: wanted a value, got none" for key, values in known.items() if not values]
+    problems += [
+        f"{key}: expected a value, got none" for key, values in known.items() if not values
+    ]
     single = {k: v[-1] for k, v in known.items() if v and k not in MANY}
     if "plugin" in known:
         single["plugin"] = json.dumps(known["plugin"])
     for key in PAIRS:
         if known.get(key):
             single[key], wrong = _pairs(known[key])
-            problems += [f"{key}: wanted KEY=VALUE, got {text!r}" for text in wrong]
+            problems += [f"{key}: expected KEY=VALUE, got {text!r}" for text in wrong]
     if "curriculum" in single:
         single["curriculum"] = _stages(single["curriculum"])
     return single, bare, problems
@@ -143,7 +145,7 @@ def _typed(items: Mapping[str, Any], check: Callable[[str, Any], Any]) -> tuple[
         try:
             values[name] = check(name, value)
         except Exception:  # jsonargparse raises several types; the value is what is wrong
-            problems.append(f"{name}: wanted {wanted(name)}, got {value!r}")
+            problems.append(f"{name}: expected {wanted(name)}, got {value!r}")
     return values, problems
 
 
@@ -162,7 +164,7 @@ def parse(argv: Sequence[str]) -> Parsed:
         config_path = str(Path(flags["start"]) / "config.yaml")
         if not Path(config_path).is_file():
             raise ConfigError(
-                [f"start: wanted a run folder with a config.yaml, got {flags['start']}"]
+                [f"start: expected a run folder with a config.yaml, got {flags['start']}"]
             )
     written = read_yaml(Path(config_path)) if config_path is not None else {}
     source = f"{config_path}: " if config_path else ""
@@ -179,7 +181,7 @@ def parse(argv: Sequence[str]) -> Parsed:
     # Only the flag may start code, so that no file that is passed around can.
     for path in from_file.pop("plugin", ()):
         if path not in from_flags.get("plugin", ()) and "--help" not in bare:
-            problems.append(f"{source}plugin: wanted on the command line, as --plugin {path}")
+            problems.append(f"{source}plugin: expected on the command line, as --plugin {path}")
 
     for path in from_flags.get("plugin", ()):  # now, since its tasks have presets of their own
         try:

@@ -68,7 +68,7 @@ def make_plan(parsed: Parsed, first: bool = True) -> Plan:
         if first and config.out and folder.exists() and _content(folder):
             raise ConfigError(
                 [
-                    f"out: wanted a new or empty folder, got {folder}, which holds "
+                    f"out: expected a new or empty folder, got {folder}, which holds "
                     f"{', '.join(_content(folder)[:3])} …; to continue it add --resume auto"
                 ]
             )
@@ -77,18 +77,18 @@ def make_plan(parsed: Parsed, first: bool = True) -> Plan:
         folder = existing[0] if config.out else existing[max(0, len(existing) - 2)]
         if not (folder / "config.yaml").is_file():
             if first and folder.exists() and _content(folder):
-                raise ConfigError([f"out: wanted a run folder or a new one, got {folder}"])
+                raise ConfigError([f"out: expected a run folder or a new one, got {folder}"])
             return Plan(config, folder, None, [*notes, "nothing to resume: a new run"])
     else:
         folder = Path(config.resume)
     stored = read_config(folder)
     changed = [
-        f"{name}: wanted {getattr(stored, name)!r} as in {folder}, got {getattr(config, name)!r}"
+        f"{name}: expected {getattr(stored, name)!r} as in {folder}, got {getattr(config, name)!r}"
         for name in parsed.asked
         if name not in FREE_ON_RESUME and getattr(config, name) != getattr(stored, name)
     ]
     if stored.plugin and not config.plugin:
-        changed.append(f"plugin: wanted --plugin {' '.join(stored.plugin)}, as the run, got none")
+        changed.append(f"plugin: expected --plugin {' '.join(stored.plugin)}, as the run, got none")
     if changed:
         raise ConfigError(changed)
     checkpoint, skipped = newest_valid(folder / "checkpoints")
@@ -98,7 +98,7 @@ def make_plan(parsed: Parsed, first: bool = True) -> Plan:
     if checkpoint is None and (folder / "summary.json").is_file():
         raise ConfigError(
             [
-                f"resume: wanted an unfinished run, got {folder}, which holds weights but no "
+                f"resume: expected an unfinished run, got {folder}, which holds weights but no "
                 f"step to go on from; begin a new run with them: nacgraph train --start {folder}"
             ]
         )
@@ -137,6 +137,6 @@ def check_parts(config: RunConfig) -> None:
         import torch
 
         if not torch.cuda.is_available():
-            problems.append("device: wanted a CUDA device, got none; use --device cpu")
+            problems.append("device: expected a CUDA device, got none; use --device cpu")
     if problems:
         raise ConfigError(problems)

@@ -134,7 +134,7 @@ def _given(prior: GraphPrior) -> list[str]:
 
 def _positive(name: str, value: float) -> None:
     if not 0 < value < math.inf:
-        raise ValueError(f"{name}: wanted a number above 0, got {value}")
+        raise ValueError(f"{name}: expected a number above 0, got {value}")
 
 
 def _row(name: str, value: object) -> None:

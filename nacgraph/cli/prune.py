@@ -105,7 +105,7 @@ def smaller_run(arguments: argparse.Namespace) -> dict[str, Any]:
         f"{source.resolve().name}-keep{100 * arguments.keep:g}-{arguments.order}"
     )
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError([f"out: wanted a new or empty folder, got {out}"])
+        raise ConfigError([f"out: expected a new or empty folder, got {out}"])
     kept = order_of(arguments.order, model, task, arguments, arguments.seed)[:count].sort().values
     small = prune(model, kept)
     new = replace(config, modules=count, start=None)

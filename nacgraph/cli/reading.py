@@ -51,7 +51,7 @@ def at_least(arguments: argparse.Namespace, **least: int) -> None:
     """Raise ValueError unless each of these arguments is at least so much: ``seed=0``."""
     for name, low in least.items():
         if (value := getattr(arguments, name)) < low:
-            raise ValueError(f"{name}: wanted at least {low}, got {value}")
+            raise ValueError(f"{name}: expected at least {low}, got {value}")
 
 
 def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
@@ -64,11 +64,11 @@ def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not key.strip() or not equals:
-            raise ValueError(f"{flag}: wanted KEY=VALUE, got {pair!r}")
+            raise ValueError(f"{flag}: expected KEY=VALUE, got {pair!r}")
         try:
             found[key.strip()] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise ValueError(f"{flag}: {key}: wanted a plain value, got {value!r}") from None
+            raise ValueError(f"{flag}: {key}: expected a plain value, got {value!r}") from None
     return found
 
 

@@ -69,7 +69,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     chosen = chosen_renditions(arguments.only, arguments.strengths)
     if arguments.limit < 0 or arguments.seed < 0:
         raise ValueError(
-            f"limit, seed: wanted at least 0, got {arguments.limit} and {arguments.seed}"
+            f"limit, seed: expected at least 0, got {arguments.limit} and {arguments.seed}"
         )
     prepare(arguments)
     device = device_of(arguments.device)
@@ -79,7 +79,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     for folder in arguments.runs:
         model, task, config, *_ = read_run(folder, **task_arguments(arguments))
         if not isinstance(task, Images):
-            raise ValueError(f"{folder}: wanted a run of the images task, got {config.task}")
+            raise ValueError(f"{folder}: expected a run of the images task, got {config.task}")
         models.append(model.to(device))
         tasks.append(task)
         names.append(str(folder))
@@ -116,7 +116,7 @@ def chosen_renditions(only: str | None, strengths: str) -> dict[str, list[int]]:
     parts = [part.strip() for part in strengths.split(",") if part.strip()]
     if not names or not parts or not all(part.isdigit() for part in parts):
         raise ValueError(
-            f"only, strengths: wanted names and numbers 1 to 5, got {only!r} and {strengths!r}"
+            f"only, strengths: expected names and numbers 1 to 5, got {only!r} and {strengths!r}"
         )
     levels = sorted({int(part) for part in parts})
     for name in names:
@@ -131,13 +131,13 @@ def same_images(tasks: Sequence[Images], names: Sequence[str], split: str) -> No
     for task, name in zip(tasks[1:], names[1:], strict=True):
         table = task.table(split)
         if list(task.classes) != list(tasks[0].classes):
-            raise ValueError(f"{name}: wanted the classes of {names[0]}, got others")
+            raise ValueError(f"{name}: expected the classes of {names[0]}, got others")
         if not (
             np.array_equal(table.labels, first.labels)
             and np.array_equal(table.columns["images"], first.columns["images"])
         ):
             raise ValueError(
-                f"{name}: wanted the {split} images of {names[0]}, got others; --data gives both "
+                f"{name}: expected the {split} images of {names[0]}, got others; --data gives both "
                 "the same"
             )
 

@@ -102,7 +102,7 @@ def _run(arguments: argparse.Namespace, failed: list[str]) -> list[str]:
     name = f"{arguments.recipe.stem}-{arguments.scale}"
     out: Path = (arguments.out or Path("sweeps") / name).resolve()
     if arguments.jobs < 1:
-        raise ValueError(f"jobs: wanted at least 1, got {arguments.jobs}")
+        raise ValueError(f"jobs: expected at least 1, got {arguments.jobs}")
     jobs = jobs_of(cells, recipe.after, out, arguments.scale, flags, data_paths(arguments))
     ready = sum(not job.left() for job in jobs)
     print(
@@ -141,7 +141,7 @@ def chosen(recipe: Recipe, arguments: argparse.Namespace) -> list[Cell]:
         ]
         if not cells:
             raise ValueError(
-                f"only: wanted a part of a cell's name, such as {example}, got {arguments.only}"
+                f"only: expected a part of a cell's name, such as {example}, got {arguments.only}"
             )
     return [Cell(cell.points, cell.seed, {**cell.fields, **sets}) for cell in cells]
 

@@ -117,7 +117,9 @@ def start_model(config: RunConfig, task: Task) -> Model:
     model = build_model(replace(config, signature_start="random"), task, None)
     checkpoint, skipped = best_or_newest(Path(config.start or "") / "checkpoints")
     if checkpoint is None:
-        raise CheckpointError(f"start: wanted a run folder with a checkpoint; {'; '.join(skipped)}")
+        raise CheckpointError(
+            f"start: expected a run folder with a checkpoint; {'; '.join(skipped)}"
+        )
     load_weights(model, checkpoint)
     return model
 

@@ -86,11 +86,11 @@ def export_circuit(
         CheckpointError: If the file cannot be written.
     """
     if not 0 < tolerance < math.inf:
-        raise ValueError(f"tolerance: wanted a number > 0, got {tolerance}")
+        raise ValueError(f"tolerance: expected a number > 0, got {tolerance}")
     if not samples:
-        raise ValueError("samples: wanted at least one, got none")
+        raise ValueError("samples: expected at least one, got none")
     if path.is_dir():
-        raise ValueError(f"out: wanted a file, got the folder {path}")
+        raise ValueError(f"out: expected a file, got the folder {path}")
     file = get_format(form, opset)
     frozen = freeze(model, mode)
     known = {**(notes or {}), "mode": mode, "max_length": str(frozen.max_length)}
@@ -191,7 +191,7 @@ def _example(frozen: FrozenCircuit, samples: Sequence[Sample]) -> Sample:
 
 
 def _difference(wanted: Tensor, got: Tensor) -> float:
-    """max |wanted - got|; infinite if only one of two is a number, or shapes differ."""
+    """max |expected - got|; infinite if only one of two is a number, or shapes differ."""
     if wanted.shape != got.shape:
         return math.inf
     same = (wanted == got) | (wanted.isnan() & got.isnan())

@@ -88,7 +88,7 @@ class OnnxFile:
                 ) from error
         newest = importlib.import_module("onnx").defs.onnx_opset_version()
         if opset is not None and not LOWEST <= opset <= newest:
-            raise ValueError(f"opset: wanted a number from {LOWEST} to {newest}, got {opset}")
+            raise ValueError(f"opset: expected a number from {LOWEST} to {newest}, got {opset}")
 
     def versions(self) -> dict[str, str]:
         return self._packages
@@ -164,11 +164,11 @@ def get_format(name: str, opset: int | None = None) -> Portable:
         ExportError: If a package that it needs is missing.
     """
     if name not in FORMATS:
-        raise ValueError(f"format: wanted one of {', '.join(FORMATS)}, got {name!r}")
+        raise ValueError(f"format: expected one of {', '.join(FORMATS)}, got {name!r}")
     if name == "onnx":
         return OnnxFile(opset)
     if opset is not None:
-        raise ValueError(f"opset: wanted none with format {name!r}, got {opset}")
+        raise ValueError(f"opset: expected none with format {name!r}, got {opset}")
     return TorchFile()
 
 

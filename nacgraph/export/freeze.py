@@ -38,15 +38,15 @@ def freeze(model: NAC, mode: str = "expected") -> FrozenCircuit:
         ValueError: On a mode that draws noise, or if every sample has a design of its own.
     """
     if mode not in FROZEN_MODES:
-        raise ValueError(f"mode: wanted one of {', '.join(FROZEN_MODES)}, got {mode!r}")
+        raise ValueError(f"mode: expected one of {', '.join(FROZEN_MODES)}, got {mode!r}")
     if not isinstance(model.generator, UnconditionalGenerator):
         raise ValueError(
-            "generator: wanted one design for all samples (UnconditionalGenerator), got "
+            "generator: expected one design for all samples (UnconditionalGenerator), got "
             f"{type(model.generator).__name__}, whose design is made from each sample"
         )
     design = model.design()
     if design.conditional:
-        raise ValueError("design: wanted one shared by all samples, got a conditional one")
+        raise ValueError("design: expected one shared by all samples, got a conditional one")
     return FrozenCircuit(model, design, mode)
 
 

@@ -64,7 +64,7 @@ def parts_of(text: str) -> tuple[str, ...]:
     """
     asked = [part.strip() for part in text.split(",")]
     if unknown := [part for part in asked if part not in PARTS]:
-        raise ValueError(f"adapt: wanted some of {', '.join(PARTS)}, got {', '.join(unknown)!r}")
+        raise ValueError(f"adapt: expected some of {', '.join(PARTS)}, got {', '.join(unknown)!r}")
     return tuple(part for part in PARTS if part in asked)
 
 
@@ -89,11 +89,11 @@ def learning(model: Model, parts: tuple[str, ...]) -> dict[str, nn.Parameter]:
     circuit = model.config if isinstance(model, NAC) else None
     if circuit is None and wanted:
         raise ValueError(
-            f"adapt: wanted head or all for a model without a circuit, got {', '.join(wanted)}"
+            f"adapt: expected head or all for a model without a circuit, got {', '.join(wanted)}"
         )
     if circuit is not None and circuit.condition != "none" and wanted:
         raise ValueError(
-            f"adapt: wanted head or all for a conditional circuit, whose {' and '.join(wanted)} "
+            f"adapt: expected head or all for a conditional circuit, whose {' and '.join(wanted)} "
             f"are made from each sample, got {', '.join(wanted)}"
         )
     head = above_head(model)[0] + "head."

@@ -17,7 +17,7 @@ def mean_interval(values: Sequence[float]) -> dict[str, Any]:
     from scipy.stats import t
 
     if not values:
-        raise ValueError("values: wanted at least one, got none")
+        raise ValueError("values: expected at least one, got none")
     array, n = np.asarray(values, dtype=np.float64), len(values)
     found: dict[str, Any] = {"n": n, "mean": float(array.mean())}
     if n < 2:

@@ -54,8 +54,8 @@ def make_pool(task: TableTask, known: Collection[str], ways: int, samples: int) 
     Args:
         task: Its data is read here.
         known: Classes of pre-training.
-        ways: Classes wanted, at least.
-        samples: Samples wanted of each; classes with fewer are left out.
+        ways: Least number of classes.
+        samples: Samples needed of each; classes with fewer are left out.
 
     Raises:
         ValueError: If fewer than ``ways`` classes are left.
@@ -67,7 +67,8 @@ def make_pool(task: TableTask, known: Collection[str], ways: int, samples: int) 
     kept = [k for k in new if counts[k] >= samples]  # type: ignore[index]
     if len(kept) < ways:
         raise ValueError(
-            f"ways: wanted at least {ways} classes that pre-training has not seen, with {samples} "
+            f"ways: expected at least {ways} classes that pre-training has not seen, with "
+            f"{samples} "
             f"samples each, got {len(kept)}: of {len(data.classes)} classes of this data, "
             f"{len(data.classes) - len(new)} are of pre-training (train with --task-set "
             f"without_classes=NAME,… to leave some out) and {len(new) - len(kept)} have too few "
@@ -111,9 +112,9 @@ def draw_episode(
     """
     for name, value in (("ways", ways), ("shots", shots), ("queries", queries)):
         if value < 1:
-            raise ValueError(f"{name}: wanted at least 1, got {value}")
+            raise ValueError(f"{name}: expected at least 1, got {value}")
     if ways > len(pool.classes):
-        raise ValueError(f"ways: wanted at most the {len(pool.classes)} classes, got {ways}")
+        raise ValueError(f"ways: expected at most the {len(pool.classes)} classes, got {ways}")
     rng = np.random.default_rng((seed, number))
     chosen = rng.permutation(len(pool.classes))[:ways]
     learned, asked = [], []
@@ -121,7 +122,7 @@ def draw_episode(
         rows = rng.permutation(np.flatnonzero(pool.table.labels == k))
         if len(rows) < queries + shots:
             raise ValueError(
-                f"class {pool.classes[k]}: wanted {queries} + {shots} samples, got {len(rows)}"
+                f"class {pool.classes[k]}: expected {queries} + {shots} samples, got {len(rows)}"
             )
         asked.append(rows[:queries])
         learned.append(rows[queries : queries + shots])

@@ -52,17 +52,17 @@ class CircuitDesign:
             shape = getattr(self, field.name).shape
             if shape[:-1] != leading[role]:
                 raise ValueError(
-                    f"{field.name}: wanted leading axes {tuple(leading[role])} "
+                    f"{field.name}: expected leading axes {tuple(leading[role])} "
                     f"as {role}_codes has, got shape {tuple(shape)}"
                 )
             other = getattr(self, f"processor_{kind}").shape[-1]
             if shape[-1] != other:
                 raise ValueError(
-                    f"{field.name}: wanted width {other} as processor_{kind}, got {shape[-1]}"
+                    f"{field.name}: expected width {other} as processor_{kind}, got {shape[-1]}"
                 )
         if self.processor_codes.dim() not in (2, 3):
             raise ValueError(
-                "processor_codes: wanted (U, K) or (B, U, K), "
+                "processor_codes: expected (U, K) or (B, U, K), "
                 f"got {tuple(self.processor_codes.shape)}"
             )
 
@@ -100,7 +100,7 @@ class CircuitDesign:
         """
         if self.conditional:
             raise ValueError(
-                "design: wanted one shared by all samples, got a conditional one; "
+                "design: expected one shared by all samples, got a conditional one; "
                 "take one sample with design.sample(i)"
             )
         among, out = self.links(bandwidth)

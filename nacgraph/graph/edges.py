@@ -109,7 +109,7 @@ def edge_log_weights(
     _check_match("senders", senders, edges.num_senders, edges.graphs)
     if receivers.dim() != senders.dim() or receivers.shape[-1] != senders.shape[-1]:
         raise ValueError(
-            f"senders: wanted the axes and width of receivers {tuple(receivers.shape)}, "
+            f"senders: expected the axes and width of receivers {tuple(receivers.shape)}, "
             f"got {tuple(senders.shape)}"
         )
     wide = torch.promote_types(receivers.dtype, torch.float32)
@@ -119,7 +119,7 @@ def edge_log_weights(
     log_weight = -(1 - cosine).clamp_min(0) / bandwidth
     if mode != "expected":
         if edges.noise_logit is None:
-            raise ValueError(f"edges: wanted edges with noise, since mode is {mode!r}, got none")
+            raise ValueError(f"edges: expected edges with noise, since mode is {mode!r}, got none")
         log_weight = F.logsigmoid((logit(log_weight) + edges.noise_logit.to(wide)) / temperature)
     if edges.own is not None:
         log_weight = log_weight.masked_fill(edges.own, 0.0)
@@ -195,4 +195,4 @@ def _check_match(name: str, signatures: Tensor, nodes: int, graphs: int | None) 
     fits = len(shape) == 2 or (len(shape) == 3 and shape[0] == graphs)
     if not fits or shape[-2] != nodes:
         leading = "" if graphs is None else f" or ({graphs}, {nodes}, S)"
-        raise ValueError(f"{name}: wanted ({nodes}, S){leading} as the edges have, got {shape}")
+        raise ValueError(f"{name}: expected ({nodes}, S){leading} as the edges have, got {shape}")

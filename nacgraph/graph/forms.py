@@ -274,12 +274,12 @@ def check_attention(query: Tensor, key: Tensor, graph: Graph) -> None:
     wanted = (graph.num_receivers, graph.num_senders)
     if (query.shape[1], key.shape[1]) != wanted:
         raise ValueError(
-            f"graph: wanted links from {key.shape[1]} senders to {query.shape[1]} receivers, "
+            f"graph: expected links from {key.shape[1]} senders to {query.shape[1]} receivers, "
             f"got from {wanted[1]} to {wanted[0]}"
         )
     if graph.samples not in (None, query.shape[0]):
         raise ValueError(
-            f"graph: wanted {query.shape[0]} graphs, one a sample, got {graph.samples}"
+            f"graph: expected {query.shape[0]} graphs, one a sample, got {graph.samples}"
         )
 
 

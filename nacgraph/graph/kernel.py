@@ -40,7 +40,7 @@ class SignatureKernel(nn.Module):
         min_weight: A link of lower weight is no edge.
 
     Raises:
-        ValueError: Names the argument, what was wanted and what came.
+        ValueError: Names the argument, what was expected and what came.
 
     Source: Neural Attentive Circuits (NeurIPS 2022), eq. 2-3.
     """
@@ -54,11 +54,11 @@ class SignatureKernel(nn.Module):
     ) -> None:
         super().__init__()
         if not bandwidth > 0:
-            raise ValueError(f"bandwidth: wanted a number > 0, got {bandwidth}")
+            raise ValueError(f"bandwidth: expected a number > 0, got {bandwidth}")
         if not temperature > 0:
-            raise ValueError(f"temperature: wanted a number > 0, got {temperature}")
+            raise ValueError(f"temperature: expected a number > 0, got {temperature}")
         if not 0 <= min_weight < 1:
-            raise ValueError(f"min_weight: wanted a number in [0, 1), got {min_weight}")
+            raise ValueError(f"min_weight: expected a number in [0, 1), got {min_weight}")
         check_mode(mode)
         self.bandwidth = bandwidth
         self.temperature = temperature
@@ -104,7 +104,7 @@ class SignatureKernel(nn.Module):
             return FullGraph(receivers, others, self.bandwidth, link)
         if generator is None and mode in SAMPLED:
             raise ValueError(
-                f"generator: wanted a torch.Generator, since mode {mode!r} draws noise, got None"
+                f"generator: expected a torch.Generator, since mode {mode!r} draws noise, got None"
             )
         if receivers.dim() == 3 or mode not in SAMPLED:
             graphs = None

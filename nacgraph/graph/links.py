@@ -35,10 +35,10 @@ def log_link_probabilities(receivers: Tensor, senders: Tensor, bandwidth: float)
     Source: Neural Attentive Circuits (NeurIPS 2022), eq. 2.
     """
     if not bandwidth > 0:
-        raise ValueError(f"bandwidth: wanted a number > 0, got {bandwidth}")
+        raise ValueError(f"bandwidth: expected a number > 0, got {bandwidth}")
     if receivers.shape[-1] != senders.shape[-1]:
         raise ValueError(
-            "senders: wanted signatures of the receivers' width "
+            "senders: expected signatures of the receivers' width "
             f"{receivers.shape[-1]}, got {senders.shape[-1]}"
         )
     # Below fp32 the distance of near signatures would round to zero, and autocast would do that.
@@ -74,4 +74,4 @@ def concrete_log_sample(log_probability: Tensor, noise: Tensor, temperature: flo
 def check_mode(mode: str) -> None:
     """Raise ValueError unless ``mode`` is one of :data:`MODES`."""
     if mode not in MODES:
-        raise ValueError(f"mode: wanted one of {', '.join(MODES)}, got {mode!r}")
+        raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")

@@ -68,7 +68,7 @@ def sample_edges(
         receivers (R, S) or (B, R, S) · senders (N, S) or (B, N, S)
 
     Raises:
-        ValueError: Names the argument, what was wanted and what came.
+        ValueError: Names the argument, what was expected and what came.
     """
     _check_numbers(bandwidth, temperature, min_weight, seed, block)
     check_mode(mode)
@@ -166,15 +166,15 @@ def _signatures(name: str, signatures: Tensor | np.ndarray) -> Tensor:
     tensor = torch.as_tensor(signatures).detach()
     if tensor.dim() not in (2, 3) or tensor.shape[-2] == 0 or tensor.shape[-1] == 0:
         wanted = "(nodes, S) or (samples, nodes, S), none of them 0"
-        raise ValueError(f"{name}: wanted shape {wanted}, got {tuple(tensor.shape)}")
+        raise ValueError(f"{name}: expected shape {wanted}, got {tuple(tensor.shape)}")
     if tensor.device.type != "cpu" or not tensor.is_floating_point():
         raise ValueError(
-            f"{name}: wanted floating point on the CPU, got {tensor.dtype} on {tensor.device}"
+            f"{name}: expected floating point on the CPU, got {tensor.dtype} on {tensor.device}"
         )
     tensor = tensor.to(torch.promote_types(tensor.dtype, torch.float32)).contiguous()
     longest = float(torch.linalg.vector_norm(tensor, dim=-1).max())
     if not longest <= 1.01:  # bf16 rounds so far; NaN is refused, zeros are not
-        raise ValueError(f"{name}: wanted vectors of unit length, got length {longest}")
+        raise ValueError(f"{name}: expected vectors of unit length, got length {longest}")
     return tensor
 
 
@@ -182,29 +182,29 @@ def _check_numbers(
     bandwidth: float, temperature: float, min_weight: float, seed: int, block: int | None
 ) -> None:
     if not 0 < bandwidth < math.inf:
-        raise ValueError(f"bandwidth: wanted a finite number > 0, got {bandwidth}")
+        raise ValueError(f"bandwidth: expected a finite number > 0, got {bandwidth}")
     if not temperature > 0:
-        raise ValueError(f"temperature: wanted a number > 0, got {temperature}")
+        raise ValueError(f"temperature: expected a number > 0, got {temperature}")
     if not 0 <= min_weight < 1:
-        raise ValueError(f"min_weight: wanted a number in [0, 1), got {min_weight}")
+        raise ValueError(f"min_weight: expected a number in [0, 1), got {min_weight}")
     if not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"seed: wanted an integer >= 0, got {seed!r}")
+        raise ValueError(f"seed: expected an integer >= 0, got {seed!r}")
     if block is not None and block < 1:
-        raise ValueError(f"block: wanted at least 1, got {block}")
+        raise ValueError(f"block: expected at least 1, got {block}")
 
 
 def _check_shapes(receivers: Tensor, senders: Tensor, loops: bool, graphs: int | None) -> None:
     fits = receivers.dim() == senders.dim() and receivers.shape[-1] == senders.shape[-1]
     if not fits or receivers.dtype != senders.dtype or receivers.shape[:-2] != senders.shape[:-2]:
         raise ValueError(
-            f"senders: wanted the receivers' samples, width and type {tuple(receivers.shape)} "
+            f"senders: expected the receivers' samples, width and type {tuple(receivers.shape)} "
             f"{receivers.dtype}, got {tuple(senders.shape)} {senders.dtype}"
         )
     if loops and receivers.shape != senders.shape:
         raise ValueError(
-            "loops: wanted as many senders as receivers, "
+            "loops: expected as many senders as receivers, "
             f"got {senders.shape[-2]} for {receivers.shape[-2]}"
         )
     wanted = len(receivers) if receivers.dim() == 3 else None
     if graphs is not None and (graphs < 1 or graphs != (wanted or graphs)):
-        raise ValueError(f"graphs: wanted {wanted or 'at least 1'} or None, got {graphs}")
+        raise ValueError(f"graphs: expected {wanted or 'at least 1'} or None, got {graphs}")

@@ -25,10 +25,10 @@ def model_fields(name: str) -> dict[str, Any]:
             :data:`TRANSFORMERS`, which have no such fields.
     """
     if name in TRANSFORMERS:
-        raise ValueError(f"model: wanted one with a circuit, {', '.join(MODELS)}, got {name!r}")
+        raise ValueError(f"model: expected one with a circuit, {', '.join(MODELS)}, got {name!r}")
     if name not in MODELS:
         choices = [*MODELS, *TRANSFORMERS]
         near = difflib.get_close_matches(name, choices, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"model: wanted one of {', '.join(choices)}, got {name!r}{hint}")
+        raise ValueError(f"model: expected one of {', '.join(choices)}, got {name!r}{hint}")
     return dict(MODELS[name])

@@ -61,7 +61,7 @@ class NACConfig:
             the task's conditioning tokens; "inputs", one for each from its own tokens.
 
     Raises:
-        ValueError: Names every field that is wrong, what was wanted and what came.
+        ValueError: Names every field that is wrong, what was expected and what came.
     """
 
     modules: int = 64
@@ -119,21 +119,21 @@ class NACConfig:
         for name, least in at_least.items():
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
-                wrong.append(f"{name}: wanted a whole number >= {least}, got {value!r}")
+                wrong.append(f"{name}: expected a whole number >= {least}, got {value!r}")
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 wrong.append(
-                    f"{name}: wanted one of {', '.join(allowed)}, got {getattr(self, name)!r}"
+                    f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}"
                 )
         for name in ("bandwidth", "temperature"):
             if not getattr(self, name) > 0:
-                wrong.append(f"{name}: wanted a number > 0, got {getattr(self, name)!r}")
+                wrong.append(f"{name}: expected a number > 0, got {getattr(self, name)!r}")
         if not 0 <= self.min_weight < 1:
-            wrong.append(f"min_weight: wanted a number in [0, 1), got {self.min_weight!r}")
+            wrong.append(f"min_weight: expected a number in [0, 1), got {self.min_weight!r}")
         fixed = self.wiring == "frozen" or self.signature_start == "prior"
         if self.condition != "none" and fixed:
             wrong.append(
-                "condition: wanted none for signatures that are frozen or start from a "
+                "condition: expected none for signatures that are frozen or start from a "
                 f"prior, got {self.condition!r}"
             )
         if wrong:
@@ -184,7 +184,8 @@ class NAC(nn.Module):
         if config.signature_start == "prior":
             if target is None:
                 raise ValueError(
-                    "target: wanted link probabilities, since signature_start is 'prior', got None"
+                    "target: expected link probabilities, since signature_start is 'prior', got "
+                    "None"
                 )
             # The closed form alone can be far off where the width is below the modules: cutting
             # the spectrum shortens rows, and normalising them brings all closer together.
@@ -192,7 +193,7 @@ class NAC(nn.Module):
         self.tokenizer = tokenizer
         self.conditioner = conditioner if config.condition == "task" else None
         if config.condition == "task" and conditioner is None:
-            raise ValueError("conditioner: wanted a module, since condition is 'task', got None")
+            raise ValueError("conditioner: expected a module, since condition is 'task', got None")
         self.generator = build_generator(config, start, generator)
         self.circuit = build_circuit(config, config.width, num_classes, generator)
         if not config.modulation:
@@ -231,7 +232,7 @@ class NAC(nn.Module):
             return self.generator(tokens, mask)
         if batch is None or tokens is None:
             raise ValueError(
-                "design: wanted a circuit that all samples share, got a conditional one, whose "
+                "design: expected a circuit that all samples share, got a conditional one, whose "
                 f"design is made from each sample (condition={condition!r}); see nacgraph embed"
             )
         if self.conditioner is not None:

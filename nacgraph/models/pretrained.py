@@ -54,7 +54,7 @@ def save_pretrained(model: NAC, folder: Path) -> None:
     """
     count = num_classes(model)
     if model.classes is not None and len(model.classes) != count:
-        raise ValueError(f"classes: wanted {count} names, got {len(model.classes)}")
+        raise ValueError(f"classes: expected {count} names, got {len(model.classes)}")
     record = {
         "format": FORMAT,
         "nacgraph": __version__,
@@ -130,25 +130,26 @@ def read_record(folder: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(
-            f"{folder}: wanted a folder written by save_pretrained, with a {CONFIG}, got none there"
+            f"{folder}: expected a folder written by save_pretrained, with a {CONFIG}, got none "
+            "there"
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
     if not isinstance(record, dict):
-        raise CheckpointError(f"{path}: wanted an object, got {type(record).__name__}")
+        raise CheckpointError(f"{path}: expected an object, got {type(record).__name__}")
     if record.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: wanted format {FORMAT}, got {record.get('format')!r}")
+        raise CheckpointError(f"{path}: expected format {FORMAT}, got {record.get('format')!r}")
     record.setdefault("conditioner", None)  # what was saved before there were any
     _check_keys(path, record, KEYS)
     if not isinstance(record["config"], dict):
-        raise CheckpointError(f"{path}: config: wanted an object, got {record['config']!r}")
+        raise CheckpointError(f"{path}: config: expected an object, got {record['config']!r}")
     record["config"].setdefault("condition", "none")
     _check_keys(path, record["config"], NACConfig.names(), "config.")
     for name, least in (("num_classes", 1), ("seed", 0)):
         value = record[name]
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise CheckpointError(
-                f"{path}: {name}: wanted a whole number >= {least}, got {value!r}"
+                f"{path}: {name}: expected a whole number >= {least}, got {value!r}"
             )
     classes, count = record["classes"], record["num_classes"]
     if classes is not None and not (
@@ -156,7 +157,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         and len(classes) == count
         and all(isinstance(name, str) for name in classes)
     ):
-        raise CheckpointError(f"{path}: classes: wanted {count} names or null, got {classes!r}")
+        raise CheckpointError(f"{path}: classes: expected {count} names or null, got {classes!r}")
     return record
 
 
@@ -175,7 +176,7 @@ def _weights(folder: Path, digest: Any) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: {error.strerror}") from error
     if (got := hashlib.sha256(data).hexdigest()) != digest:
         raise CheckpointError(
-            f"{path}: damaged, wanted sha256 {str(digest)[:12]}…, got {got[:12]}… "
+            f"{path}: damaged, expected sha256 {str(digest)[:12]}…, got {got[:12]}… "
             f"({len(data):,} bytes)"
         )
     try:
@@ -194,7 +195,7 @@ def _described(tokenizer: nn.Module) -> dict[str, Any]:
 def _tokenizer(folder: Path, described: Any) -> nn.Module:
     path = folder / CONFIG
     if not isinstance(described, dict) or set(described) != {"name", "settings"}:
-        raise CheckpointError(f"{path}: tokenizer: wanted name and settings, got {described!r}")
+        raise CheckpointError(f"{path}: tokenizer: expected name and settings, got {described!r}")
     name, settings = described["name"], described["settings"]
     if name not in TOKENIZERS.names():
         raise ValueError(

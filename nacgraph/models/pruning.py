@@ -21,7 +21,7 @@ def expected_degrees(link: Tensor) -> Tensor:
         link (U, U) · output (U,)
     """
     if link.dim() != 2 or link.shape[0] != link.shape[1]:
-        raise ValueError(f"link: wanted a square matrix (U, U), got shape {tuple(link.shape)}")
+        raise ValueError(f"link: expected a square matrix (U, U), got shape {tuple(link.shape)}")
     return link.sum(-1) - link.diagonal()
 
 
@@ -32,7 +32,7 @@ def kept_count(modules: int, keep: float) -> int:
         ValueError: If the share is not in (0, 1].
     """
     if not 0 < keep <= 1:
-        raise ValueError(f"keep: wanted a share in (0, 1], got {keep}")
+        raise ValueError(f"keep: expected a share in (0, 1], got {keep}")
     return max(1, round(keep * modules))
 
 
@@ -49,7 +49,7 @@ def ranking(
         order: "degree" keeps the best connected, "contribution" those whose removal costs most,
             "random" any.
         link: Link probabilities P, (U, U).
-        contribution: What removing each module costs, (U,); wanted by that order.
+        contribution: What removing each module costs, (U,); needed by that order.
         seed: Decides a random order.
 
     Raises:
@@ -58,14 +58,16 @@ def ranking(
     Source: Neural Attentive Circuits (NeurIPS 2022), the dropping of modules.
     """
     if order not in ORDERS:
-        raise ValueError(f"order: wanted one of {', '.join(ORDERS)}, got {order!r}")
+        raise ValueError(f"order: expected one of {', '.join(ORDERS)}, got {order!r}")
     score = expected_degrees(link)
     if order == "random":
         return torch.randperm(len(link), generator=torch.Generator().manual_seed(seed))
     if order == "contribution":
         if contribution is None or contribution.shape != score.shape:
             got = None if contribution is None else tuple(contribution.shape)
-            raise ValueError(f"contribution: wanted one number a module, ({len(link)},), got {got}")
+            raise ValueError(
+                f"contribution: expected one number a module, ({len(link)},), got {got}"
+            )
         score = contribution
     return score.detach().cpu().double().argsort(descending=True, stable=True)
 
@@ -84,9 +86,9 @@ def prune(model: NAC, kept: Sequence[int] | Tensor) -> NAC:
     modules = model.config.modules
     unique = chosen.unique()
     if chosen.dim() != 1 or len(chosen) == 0 or len(unique) != len(chosen):
-        raise ValueError(f"kept: wanted different modules, at least one, got {chosen.tolist()}")
+        raise ValueError(f"kept: expected different modules, at least one, got {chosen.tolist()}")
     if unique[0] < 0 or unique[-1] >= modules:
-        raise ValueError(f"kept: wanted modules 0 to {modules - 1}, got {unique.tolist()}")
+        raise ValueError(f"kept: expected modules 0 to {modules - 1}, got {unique.tolist()}")
     smaller = copy.deepcopy(model)
     smaller.generator = model.generator.select(unique)
     smaller.config = replace(model.config, modules=len(unique), signature_start="random")

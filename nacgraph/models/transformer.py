@@ -27,7 +27,7 @@ class TransformerConfig:
         linformer_tokens: Length k to which keys and values are projected; 0 is full attention.
 
     Raises:
-        ValueError: Names every field that is wrong, what was wanted and what came.
+        ValueError: Names every field that is wrong, what was expected and what came.
     """
 
     width: int = 128
@@ -44,7 +44,7 @@ class TransformerConfig:
         for field in fields(self):
             value, low = getattr(self, field.name), least.get(field.name, 1)
             if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                wrong.append(f"{field.name}: wanted a whole number >= {low}, got {value!r}")
+                wrong.append(f"{field.name}: expected a whole number >= {low}, got {value!r}")
         if wrong:
             raise ValueError("; ".join(wrong))
 
@@ -110,7 +110,7 @@ class SelfAttention(nn.Module):
         if linformer_tokens:
             if max_tokens is None:
                 raise ValueError(
-                    "max_tokens: wanted the most tokens that a sample can have, for linformer's "
+                    "max_tokens: expected the most tokens that a sample can have, for linformer's "
                     "projections, got None; a task says it by Task.max_tokens"
                 )
             shape = min(linformer_tokens, max_tokens), max_tokens
@@ -126,7 +126,7 @@ class SelfAttention(nn.Module):
         if self.key_rows is not None and self.value_rows is not None:
             length, most = x.shape[1], len(self.key_rows)
             if length > most:
-                raise ValueError(f"tokens: wanted at most {most} in a sample, got {length}")
+                raise ValueError(f"tokens: expected at most {most} in a sample, got {length}")
             # W_k and W_v have no bias: projected before them or after is the same, and before
             # they have k rows to work on instead of T.
             real = x * mask.unsqueeze(-1)

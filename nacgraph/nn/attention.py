@@ -38,7 +38,7 @@ class Attention(nn.Module):
     def __init__(self, backend: str = "auto") -> None:
         super().__init__()
         if backend not in BACKENDS:
-            raise ValueError(f"backend: wanted one of {', '.join(BACKENDS)}, got {backend!r}")
+            raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
         self.backend = backend
         self.scatter = SKMDPA()
 

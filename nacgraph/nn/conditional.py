@@ -63,7 +63,7 @@ class ConditionalGenerator(nn.Module):
         super().__init__()
         check_counts(processors, readouts)
         if heads < 1 or width % heads:
-            raise ValueError(f"heads: wanted a divisor of width {width}, got {heads}")
+            raise ValueError(f"heads: expected a divisor of width {width}, got {heads}")
         self.queries = nn.Parameter(torch.randn(processors + readouts, width, generator=generator))
         # Which queries are processors that are still there: pruning takes some away. The others
         # go on being asked, since what the kept ones became depends on them.

@@ -16,7 +16,7 @@ def check_counts(processors: int, readouts: int) -> None:
     """Raise ValueError unless there is at least one of each."""
     for name, value in (("processors", processors), ("readouts", readouts)):
         if value < 1:
-            raise ValueError(f"{name}: wanted at least 1, got {value}")
+            raise ValueError(f"{name}: expected at least 1, got {value}")
 
 
 class InitialState(nn.Module):
@@ -64,7 +64,7 @@ class UnconditionalGenerator(nn.Module):
         check_counts(processors, readouts)
         if signatures is not None and tuple(signatures.shape) != (processors, signature_dim):
             raise ValueError(
-                f"signatures: wanted shape {(processors, signature_dim)}, "
+                f"signatures: expected shape {(processors, signature_dim)}, "
                 f"got {tuple(signatures.shape)}"
             )
 

@@ -46,7 +46,7 @@ class ModFC(nn.Module):
     ) -> None:
         super().__init__()
         if in_features < 2:
-            raise ValueError(f"in_features: wanted at least 2, got {in_features}")
+            raise ValueError(f"in_features: expected at least 2, got {in_features}")
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
         self.code_weight = nn.Parameter(torch.empty(in_features, code_dim))
@@ -73,7 +73,7 @@ class ModFC(nn.Module):
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
         if x.shape[-1] != self.weight.shape[1]:
             raise ValueError(
-                f"x: wanted a last axis of {self.weight.shape[1]}, got {tuple(x.shape)}"
+                f"x: expected a last axis of {self.weight.shape[1]}, got {tuple(x.shape)}"
             )
         return self.project(x * self.modulation(code))
 
@@ -90,7 +90,7 @@ def modulations(code: Tensor, *layers: ModFC) -> tuple[Tensor, ...]:
     weights: list[Tensor] = [layer.code_weight for layer in layers]
     if code.shape[-1] != weights[0].shape[1]:
         raise ValueError(
-            f"code: wanted a last axis of {weights[0].shape[1]}, got {tuple(code.shape)}"
+            f"code: expected a last axis of {weights[0].shape[1]}, got {tuple(code.shape)}"
         )
     scales = F.linear(code, torch.cat(weights)).split([len(weight) for weight in weights], -1)
     return tuple(layer.gate(scale) for layer, scale in zip(layers, scales, strict=True))
@@ -119,7 +119,7 @@ class ModFFN(nn.Module):
         super().__init__()
         hidden = factor * dim
         if factor < 1 or hidden % 2:
-            raise ValueError(f"factor: wanted factor·dim even and positive, got {factor}·{dim}")
+            raise ValueError(f"factor: expected factor·dim even and positive, got {factor}·{dim}")
         self.norm = nn.LayerNorm(dim)
         self.expand = ModFC(dim, hidden, code_dim, generator)
         self.contract = ModFC(hidden // 2, dim, code_dim, generator)

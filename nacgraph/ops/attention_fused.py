@@ -37,7 +37,7 @@ def fused_attention(query: Tensor, key: Tensor, value: Tensor, graph: Graph) -> 
     check_attention(query, key, graph)
     if query.device.type != "cpu":
         raise ValueError(
-            f"query: wanted a tensor on the CPU for backend 'fused', got one on {query.device}"
+            f"query: expected a tensor on the CPU for backend 'fused', got one on {query.device}"
         )
     dtype = torch.float64 if query.dtype == torch.float64 else torch.float32
     width = query.shape[-1]

@@ -83,7 +83,7 @@ def jobs_of(
     """
     names = [cell.name for cell in cells]
     problems = [
-        f"cells: wanted a name for each, got {name} twice"
+        f"cells: expected a name for each, got {name} twice"
         for name in sorted({n for n in names if names.count(n) > 1})
     ]
     for cell in cells:
@@ -123,7 +123,7 @@ def _strayed(cell: Cell, folder: Path) -> list[str]:
             differs = _plain(there) != _plain(value)
         if differs:
             wrong.append(
-                f"{folder}: {name}: wanted {value!r}, got a run of {there!r}; give "
+                f"{folder}: {name}: expected {value!r}, got a run of {there!r}; give "
                 "another --out, or remove that folder"
             )
     return wrong

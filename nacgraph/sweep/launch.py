@@ -55,7 +55,7 @@ def launch(
         return _processes(jobs, at_once, watch)
     if launcher == "submitit":
         return _submitit(jobs, watch, dict(settings or {}), folder or Path("submitit"))
-    raise ValueError(f"launcher: wanted one of {', '.join(LAUNCHERS)}, got {launcher!r}")
+    raise ValueError(f"launcher: expected one of {', '.join(LAUNCHERS)}, got {launcher!r}")
 
 
 def _here(jobs: Sequence[Job], watch: Watch) -> dict[str, int]:

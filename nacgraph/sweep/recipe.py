@@ -114,15 +114,15 @@ class Recipe:
         if scale not in self.scales:
             choices = list(self.scales)
             raise ConfigError(
-                [f"scale: wanted one of {', '.join(choices)}, got {nearest(scale, choices)}"]
+                [f"scale: expected one of {', '.join(choices)}, got {nearest(scale, choices)}"]
             )
         plan, given = self.scales[scale], dict(data or {})
         seeds = plan.get("seeds", 3) if seeds is None else seeds
         if seeds < 1:
-            raise ConfigError([f"seeds: wanted at least 1, got {seeds}"])
+            raise ConfigError([f"seeds: expected at least 1, got {seeds}"])
         known = list(self.data)
         problems = [
-            f"data: wanted one of {', '.join(known) or 'none'}, got {nearest(name, known)}"
+            f"data: expected one of {', '.join(known) or 'none'}, got {nearest(name, known)}"
             for name in given
             if name not in known
         ]
@@ -180,7 +180,7 @@ def read_recipe(path: Path) -> Recipe:
     found = read_yaml(path)
     problems = [f"unknown key {nearest(key, list(KEYS))}" for key in found if key not in KEYS]
     problems += [
-        f"{key}: wanted, got none" for key in ("title", "axes", "scales") if not found.get(key)
+        f"{key}: expected, got none" for key in ("title", "axes", "scales") if not found.get(key)
     ]
     if problems:
         raise ConfigError([f"{path}: {text}" for text in problems])
@@ -210,16 +210,18 @@ def _points(axis: str, value: Any, problems: list[str]) -> dict[str, Fields]:
         return {f"{axis}={each}": {axis: each} for each in value}
     if isinstance(value, Mapping) and value:
         wrong = [name for name, fields_ in value.items() if not isinstance(fields_ or {}, Mapping)]
-        problems += [f"axes: {axis}: {name}: wanted fields, got {value[name]!r}" for name in wrong]
+        problems += [
+            f"axes: {axis}: {name}: expected fields, got {value[name]!r}" for name in wrong
+        ]
         return {str(name): dict(f or {}) for name, f in value.items() if name not in wrong}
-    problems.append(f"axes: {axis}: wanted a list of values or names with fields, got {value!r}")
+    problems.append(f"axes: {axis}: expected a list of values or names with fields, got {value!r}")
     return {}
 
 
 def _after(name: str, value: Any, problems: list[str]) -> After | None:
     where = f"after: {name}"
     if not isinstance(value, Mapping):
-        problems.append(f"{where}: wanted command and result, got {value!r}")
+        problems.append(f"{where}: expected command and result, got {value!r}")
         return None
     problems += [
         f"{where}: unknown key {nearest(key, list(AFTER_KEYS))}"
@@ -235,7 +237,7 @@ def _after(name: str, value: Any, problems: list[str]) -> After | None:
     command = value.get("command")
     if not isinstance(command, list) or "{run}" not in command or not value.get("result"):
         problems.append(
-            f"{where}: wanted a command (a list with {{run}}) and a result, got {value}"
+            f"{where}: expected a command (a list with {{run}}) and a result, got {value}"
         )
         return None
     return After(
@@ -256,7 +258,9 @@ def _loose_ends(recipe: Recipe) -> list[str]:
     problems = []
     if len(set(every)) < len(every):
         double = sorted({name for name in every if every.count(name) > 1})
-        problems.append(f"axes: wanted another name for every point, got {', '.join(double)} twice")
+        problems.append(
+            f"axes: expected another name for every point, got {', '.join(double)} twice"
+        )
     named: list[tuple[str, str, Sequence[str]]]
     named = [("baseline", a, [p]) for a, p in recipe.baseline.items()]
     named += [(f"after: {e.name}: only", a, n) for e in recipe.after for a, n in e.only.items()]
@@ -298,7 +302,7 @@ def _loose_ends(recipe: Recipe) -> list[str]:
         name for e in recipe.after for scale in recipe.scales for name in _named(e.words(scale))
     }
     problems += [
-        f"data: wanted a line on ${name}, which is used, got none"
+        f"data: expected a line on ${name}, which is used, got none"
         for name in sorted(wanted - set(recipe.data))
     ]
     return problems

@@ -21,22 +21,22 @@ ALIKE = 1e-4  # of float32 results that may differ by rounding
 def target_problems(target: object, n: int) -> list[str]:
     """What keeps ``target`` from being edge probabilities of ``n`` modules; empty if nothing."""
     if not isinstance(target, Tensor):
-        return [f"wanted a torch.Tensor, got {type(target).__name__}"]
+        return [f"expected a torch.Tensor, got {type(target).__name__}"]
     if target.shape != (n, n):
-        return [f"wanted shape ({n}, {n}), got {tuple(target.shape)}"]
+        return [f"expected shape ({n}, {n}), got {tuple(target.shape)}"]
     if target.dtype != torch.float64:
-        return [f"wanted dtype torch.float64, got {target.dtype}"]
+        return [f"expected dtype torch.float64, got {target.dtype}"]
     problems = []
     if not bool(torch.isfinite(target).all()):
-        problems.append("wanted finite entries, got NaN or infinity")
+        problems.append("expected finite entries, got NaN or infinity")
     elif not bool(((target >= 0) & (target <= 1)).all()):
         low, high = target.min().item(), target.max().item()
-        problems.append(f"wanted entries in [0, 1], got {low:.6g} to {high:.6g}")
+        problems.append(f"expected entries in [0, 1], got {low:.6g} to {high:.6g}")
     if not torch.allclose(target, target.T, rtol=0, atol=1e-12):
         worst = (target - target.T).abs().max().item()
-        problems.append(f"wanted a symmetric matrix, got differences up to {worst:.6g}")
+        problems.append(f"expected a symmetric matrix, got differences up to {worst:.6g}")
     if not bool((target.diagonal() == 1).all()):
-        problems.append("wanted 1 on the diagonal, got something else")
+        problems.append("expected 1 on the diagonal, got something else")
     return problems
 
 
@@ -48,7 +48,7 @@ def assert_prior(prior: GraphPrior, sizes: Sequence[int] = (1, 2, 7, 16, 33)) ->
     every link where it is 1, and about as many links as the target expects.
 
     Raises:
-        AssertionError: Saying what was wanted and what was got.
+        AssertionError: Saying what was expected and what was got.
     """
     for n in sizes:
         where = f"{type(prior).__name__}, n = {n}"
@@ -57,19 +57,19 @@ def assert_prior(prior: GraphPrior, sizes: Sequence[int] = (1, 2, 7, 16, 33)) ->
             raise AssertionError(f"{where}: edge_probabilities: {problem}")
         _want(
             torch.equal(target, prior.edge_probabilities(n)),
-            f"{where}: edge_probabilities: wanted the same matrix at every call, got another",
+            f"{where}: edge_probabilities: expected the same matrix at every call, got another",
         )
         _check_samples(prior, target, where)
         label = prior.communities(n)
         if label is not None:
             _want(
                 label.shape == (n,) and not label.is_floating_point(),
-                f"{where}: communities: wanted {n} whole numbers or None, "
+                f"{where}: communities: expected {n} whole numbers or None, "
                 f"got {label.dtype} of shape {tuple(label.shape)}",
             )
     _want(
         isinstance(prior.parameters(), dict),
-        f"{type(prior).__name__}: parameters: wanted a dict, got {prior.parameters()!r}",
+        f"{type(prior).__name__}: parameters: expected a dict, got {prior.parameters()!r}",
     )
 
 
@@ -80,18 +80,20 @@ def _check_samples(prior: GraphPrior, target: Tensor, where: str) -> None:
         graph = prior.sample(n, seed)
         _want(
             type(graph) is nx.Graph,
-            f"{where}: sample: wanted a networkx.Graph, got {type(graph).__name__}",
+            f"{where}: sample: expected a networkx.Graph, got {type(graph).__name__}",
         )
         _want(
             set(graph) == set(range(n)),
-            f"{where}: sample: wanted the nodes 0..{n - 1}, got {sorted(graph, key=str)[:8]}…",
+            f"{where}: sample: expected the nodes 0..{n - 1}, got {sorted(graph, key=str)[:8]}…",
         )
-        _want(nx.number_of_selfloops(graph) == 0, f"{where}: sample: wanted no self-loops, got one")
+        _want(
+            nx.number_of_selfloops(graph) == 0, f"{where}: sample: expected no self-loops, got one"
+        )
         if seed == 0:
             again = prior.sample(n, seed)
             _want(
                 nx.utils.graphs_equal(graph, again),
-                f"{where}: sample: wanted one graph per seed, got two for seed 0",
+                f"{where}: sample: expected one graph per seed, got two for seed 0",
             )
         drawn = torch.from_numpy(nx.to_numpy_array(graph, range(n), weight=None)).fill_diagonal_(1)
         wrong = ((target == 0) & (drawn > 0)) | ((target == 1) & (drawn == 0))
@@ -108,7 +110,7 @@ def _check_samples(prior: GraphPrior, target: Tensor, where: str) -> None:
     # Links may depend on each other, so this only catches another density altogether.
     _want(
         abs(mean - expected) <= 2 + 0.15 * expected + 6 * spread,
-        f"{where}: sample: wanted about {expected:.1f} links on average, got {mean:.1f}",
+        f"{where}: sample: expected about {expected:.1f} links on average, got {mean:.1f}",
     )
 
 
@@ -124,36 +126,39 @@ def assert_task(task: Task, dim: int = 16) -> None:
         dim: Width of the tokens that are asked for.
 
     Raises:
-        AssertionError: Saying what was wanted and what was got.
+        AssertionError: Saying what was expected and what was got.
     """
     where = type(task).__name__
     count = task.num_classes
-    _want(isinstance(count, int) and count > 0, f"{where}: num_classes: wanted >= 1, got {count!r}")
+    _want(
+        isinstance(count, int) and count > 0, f"{where}: num_classes: expected >= 1, got {count!r}"
+    )
     names = task.classes
     _want(
         names is None or len(names) == count,
-        f"{where}: classes: wanted {count} names or None, got {len(names or ())}",
+        f"{where}: classes: expected {count} names or None, got {len(names or ())}",
     )
     for step in range(STEPS):
         batch = task.train_batch(step)
         _check_batch(batch, count, f"{where}: train_batch({step})")
         _want(
             _same(batch, task.train_batch(step)),
-            f"{where}: train_batch({step}): wanted the same batch at every call, got another",
+            f"{where}: train_batch({step}): expected the same batch at every call, got another",
         )
         if len(batch) % 2 == 0:
             halves = [task.train_batch(step, rank, 2).index for rank in (0, 1)]
             _want(
                 torch.equal(torch.cat(halves).sort().values, batch.index.sort().values),
-                f"{where}: train_batch({step}): wanted ranks to share its samples out, got others",
+                f"{where}: train_batch({step}): expected ranks to share its samples out, got "
+                "others",
             )
     for split in ("val", "test"):
         _check_split(task, split, count, where)
         share = task.baselines(split).get("majority_accuracy", -1.0)
-        _want(0 <= share <= 1, f"{where}: baselines: wanted majority_accuracy, got {share}")
+        _want(0 <= share <= 1, f"{where}: baselines: expected majority_accuracy, got {share}")
     _want(
         "\n" not in task.describe().strip() and bool(task.describe().strip()),
-        f"{where}: describe: wanted one line, got {task.describe()!r}",
+        f"{where}: describe: expected one line, got {task.describe()!r}",
     )
     batch = task.train_batch(0)
     made = task.dummy_batch(2, 8, torch.Generator().manual_seed(0))
@@ -164,7 +169,7 @@ def assert_task(task: Task, dim: int = 16) -> None:
         found = tokenizer(given)[1].shape[1]
         _want(
             most is None or found <= most,
-            f"{where}: max_tokens: wanted at least the {found} tokens of a sample, got {most}",
+            f"{where}: max_tokens: expected at least the {found} tokens of a sample, got {most}",
         )
     if task.conditioner(dim, 0) is not None:
         _check_tokens(task.conditioner, batch, dim, f"{where}: conditioner")
@@ -172,7 +177,7 @@ def assert_task(task: Task, dim: int = 16) -> None:
     loss = task.loss(logits, batch)
     _want(
         loss.dim() == 0 and bool(torch.isfinite(loss)) and loss.requires_grad,
-        f"{where}: loss: wanted one finite number with a gradient, got {loss}",
+        f"{where}: loss: expected one finite number with a gradient, got {loss}",
     )
 
 
@@ -180,20 +185,20 @@ def _check_batch(batch: Batch, classes: int, where: str) -> None:
     n = len(batch)
     shapes = {name: getattr(batch, name) for name in ("inputs", "mask", "labels", "index")}
     for name, tensor in shapes.items():
-        _want(len(tensor) == n, f"{where}: {name}: wanted {n} rows, got {len(tensor)}")
-    _want(batch.mask.dtype == torch.bool, f"{where}: mask: wanted bool, got {batch.mask.dtype}")
+        _want(len(tensor) == n, f"{where}: {name}: expected {n} rows, got {len(tensor)}")
+    _want(batch.mask.dtype == torch.bool, f"{where}: mask: expected bool, got {batch.mask.dtype}")
     _want(
         batch.labels.dtype == torch.int64
         and bool(((batch.labels >= 0) & (batch.labels < classes)).all()),
-        f"{where}: labels: wanted int64 from 0 to {classes - 1}, got {batch.labels}",
+        f"{where}: labels: expected int64 from 0 to {classes - 1}, got {batch.labels}",
     )
     if batch.inputs.is_floating_point():
-        _want(bool(torch.isfinite(batch.inputs).all()), f"{where}: inputs: wanted finite numbers")
+        _want(bool(torch.isfinite(batch.inputs).all()), f"{where}: inputs: expected finite numbers")
     if batch.targets is not None:
         total = batch.targets.sum(-1)
         _want(
             torch.allclose(total, torch.ones_like(total), atol=ALIKE),
-            f"{where}: targets: wanted shares that sum to 1, got {total}",
+            f"{where}: targets: expected shares that sum to 1, got {total}",
         )
 
 
@@ -204,13 +209,13 @@ def _check_split(task: Task, split: str, classes: int, where: str) -> None:
             _check_batch(batch, classes, f"{where}: eval_batches({split!r})")
             seen.extend(batch.index.tolist())
     whole = sorted(i for batch in task.eval_batches(split) for i in batch.index.tolist())
-    _want(bool(whole), f"{where}: eval_batches({split!r}): wanted samples, got none")
+    _want(bool(whole), f"{where}: eval_batches({split!r}): expected samples, got none")
     _want(
         sorted(seen) == whole and len(set(whole)) == len(whole),
-        f"{where}: eval_batches({split!r}): wanted every sample exactly once over two ranks",
+        f"{where}: eval_batches({split!r}): expected every sample exactly once over two ranks",
     )
     few = [i for batch in task.eval_batches(split, limit=1) for i in batch.index.tolist()]
-    _want(len(few) == 1, f"{where}: eval_batches({split!r}, limit=1): wanted one, got {len(few)}")
+    _want(len(few) == 1, f"{where}: eval_batches({split!r}, limit=1): expected one, got {len(few)}")
 
 
 def _check_tokens(make: Callable[..., Any], batch: Batch, dim: int, where: str) -> None:
@@ -218,38 +223,38 @@ def _check_tokens(make: Callable[..., Any], batch: Batch, dim: int, where: str) 
     module, again = make(dim, 1), make(dim, 1)
     _want(
         torch.equal(before, torch.random.get_rng_state()),
-        f"{where}: wanted weights from the seed alone, but the global generator was used",
+        f"{where}: expected weights from the seed alone, but the global generator was used",
     )
     mine, other = module.state_dict(), again.state_dict()
     _want(
         all(torch.equal(mine[name], other[name]) for name in mine),
-        f"{where}: wanted the same weights for the same seed, got others",
+        f"{where}: expected the same weights for the same seed, got others",
     )
     tokens, mask = module(batch)
     n = len(batch)
     _want(
         tokens.dim() == 3 and len(tokens) == n and tokens.shape[-1] == dim,
-        f"{where}: wanted tokens ({n}, T, {dim}), got {tuple(tokens.shape)}",
+        f"{where}: expected tokens ({n}, T, {dim}), got {tuple(tokens.shape)}",
     )
     _want(
         mask.dtype == torch.bool and mask.shape == tokens.shape[:2],
-        f"{where}: wanted a bool mask {tuple(tokens.shape[:2])}, got {mask.dtype} of shape "
+        f"{where}: expected a bool mask {tuple(tokens.shape[:2])}, got {mask.dtype} of shape "
         f"{tuple(mask.shape)}",
     )
-    _want(bool(mask.any(-1).all()), f"{where}: wanted a real token in every sample, got none")
-    _want(bool(torch.isfinite(tokens[mask]).all()), f"{where}: wanted finite tokens")
+    _want(bool(mask.any(-1).all()), f"{where}: expected a real token in every sample, got none")
+    _want(bool(torch.isfinite(tokens[mask]).all()), f"{where}: expected finite tokens")
     for row in range(min(n, 3)):
         alone, real = module(batch.rows(slice(row, row + 1)))
         _want(
             torch.allclose(alone[real], tokens[row][mask[row]], rtol=ALIKE, atol=ALIKE),
-            f"{where}: wanted sample {row} to be the same alone as in a batch, got other tokens",
+            f"{where}: expected sample {row} to be the same alone as in a batch, got other tokens",
         )
     if tokens.requires_grad:
         tokens[mask].square().sum().backward()
         still = [
             name for name, p in module.named_parameters() if p.requires_grad and p.grad is None
         ]
-        _want(not still, f"{where}: wanted a gradient for every parameter, got none for {still}")
+        _want(not still, f"{where}: expected a gradient for every parameter, got none for {still}")
 
 
 def _same(one: Batch, other: Batch) -> bool:

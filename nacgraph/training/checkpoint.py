@@ -126,16 +126,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: not a checkpoint record ({error!r})") from error
     if state.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: wanted format {FORMAT}, got {state.get('format')!r}")
+        raise CheckpointError(f"{path}: expected format {FORMAT}, got {state.get('format')!r}")
     if not isinstance(name, str) or Path(name).name != name:
-        raise CheckpointError(f"{path}: wanted the name of a file beside it, got {name!r}")
+        raise CheckpointError(f"{path}: expected the name of a file beside it, got {name!r}")
     try:
         data = (path.parent / name).read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path.parent / name}: {error.strerror}") from error
     if (got := hashlib.sha256(data).hexdigest()) != digest:
         raise CheckpointError(
-            f"{path.parent / name}: damaged, wanted sha256 {str(digest)[:12]}…, got {got[:12]}… "
+            f"{path.parent / name}: damaged, expected sha256 {str(digest)[:12]}…, got {got[:12]}… "
             f"({len(data):,} bytes)"
         )
     try:

@@ -121,33 +121,34 @@ class RunConfig:
     window: int = option(9, "symbols that such a block sees (odd)", low=1)
 
     def problems(self) -> list[str]:
-        """What is wrong with the values: every range, each with wanted and got."""
+        """What is wrong with the values: every range, each with expected and got."""
         found = []
         for f in fields(self):
             value, low, above = getattr(self, f.name), *map(f.metadata.get, ("low", "above"))
             if isinstance(value, float) and not math.isfinite(value):
-                found.append(f"{f.name}: wanted a finite number, got {value}")
+                found.append(f"{f.name}: expected a finite number, got {value}")
             elif value is not None and low is not None and not value >= low:
-                found.append(f"{f.name}: wanted at least {low}, got {value}")
+                found.append(f"{f.name}: expected at least {low}, got {value}")
             elif value is not None and above is not None and not value > above:
-                found.append(f"{f.name}: wanted more than {above}, got {value}")
+                found.append(f"{f.name}: expected more than {above}, got {value}")
         if self.window % 2 == 0:
-            found.append(f"window: wanted an odd number, got {self.window}")
+            found.append(f"window: expected an odd number, got {self.window}")
         if self.max_length <= self.min_length:
             found.append(
-                f"max_length: wanted >= min_length {self.min_length}, got {self.max_length}"
+                f"max_length: expected >= min_length {self.min_length}, got {self.max_length}"
             )
         if not self.ema < 1:
-            found.append(f"ema: wanted less than 1, got {self.ema}")
+            found.append(f"ema: expected less than 1, got {self.ema}")
         world = self.devices * self.nodes
         if world > 1 and self.batch_size % world:
             found.append(
-                f"batch_size: wanted a multiple of the {world} devices, got {self.batch_size}"
+                f"batch_size: expected a multiple of the {world} devices, got {self.batch_size}"
             )
         untils = [until for _, until in self.curriculum]
         if untils != sorted(set(untils)) or any(min(stage) < 1 for stage in self.curriculum):
             found.append(
-                f"curriculum: wanted positive LENGTH:STEP pairs, STEP rising, got {self.curriculum}"
+                "curriculum: expected positive LENGTH:STEP pairs, STEP rising, got "
+                f"{self.curriculum}"
             )
         return found
 
@@ -193,7 +194,7 @@ class RunConfig:
 
         if self.conditioned_on() != "none":
             raise ValueError(
-                f"condition: wanted auto or none for model {self.model}, which has no circuit, "
+                f"condition: expected auto or none for model {self.model}, which has no circuit, "
                 f"got {self.condition!r}"
             )
         return TransformerConfig(
@@ -271,5 +272,5 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
-        raise ConfigError([f"{path}: wanted `key: value` lines, got {type(content).__name__}"])
+        raise ConfigError([f"{path}: expected `key: value` lines, got {type(content).__name__}"])
     return dict(content)

@@ -51,7 +51,7 @@ def read_config(folder: Path) -> RunConfig:
     """
     path = folder / "config.yaml"
     if not path.is_file():
-        raise ConfigError([f"{folder}: wanted a run folder with a config.yaml, got none there"])
+        raise ConfigError([f"{folder}: expected a run folder with a config.yaml, got none there"])
     values = read_yaml(path)
     names = [f.name for f in fields(RunConfig)]
     if unknown := [key for key in values if key not in names]:
@@ -97,7 +97,7 @@ def check_task_set(config: RunConfig, choices: list[str]) -> None:
             raise ValueError(f"task_set: {name} is a flag of its own, --{name}")
         if name not in choices:
             raise ValueError(
-                f"task_set: wanted one of {', '.join(choices) or 'none'} for task {config.task}, "
+                f"task_set: expected one of {', '.join(choices) or 'none'} for task {config.task}, "
                 f"got {nearest(name, choices)}"
             )
 
@@ -137,7 +137,7 @@ def build_nac(config: RunConfig, task: Task, target: Tensor | None) -> NAC:
         conditioner = task.conditioner(engine.width, seed=config.seed)
         if conditioner is None:
             raise ValueError(
-                f"condition: task {config.task} has no conditioning tokens, so wanted "
+                f"condition: task {config.task} has no conditioning tokens, so expected "
                 "none or inputs, got task"
             )
     return NAC(engine, tokenizer, task.num_classes, target, config.seed, conditioner)
@@ -209,7 +209,7 @@ def read_facts(folder: Path) -> dict[str, Any]:
     names = [] if classes is None else classes
     strings = isinstance(names, list) and all(isinstance(name, str) for name in names)
     if not strings or not isinstance(facts, dict):
-        raise CheckpointError(f"{path}: wanted names of classes and facts, got {str(found)[:60]}")
+        raise CheckpointError(f"{path}: expected names of classes and facts, got {str(found)[:60]}")
     return {"classes": classes, "facts": facts}
 
 

@@ -48,7 +48,7 @@ def wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
     Source: Wilson, Probable inference, the law of succession (JASA 1927).
     """
     if not 0 <= right <= n or n < 1:
-        raise ValueError(f"wanted 0 <= right <= n and n >= 1, got right {right}, n {n}")
+        raise ValueError(f"expected 0 <= right <= n and n >= 1, got right {right}, n {n}")
     p, z2 = right / n, z * z
     middle = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))

@@ -38,7 +38,7 @@ class Registry(Generic[T]):
             ValueError: If the name is empty, or already stands for another class.
         """
         if not isinstance(name, str) or not name:
-            raise ValueError(f"{self.kind} name: wanted a non-empty string, got {name!r}")
+            raise ValueError(f"{self.kind} name: expected a non-empty string, got {name!r}")
 
         def enter(cls: C) -> C:
             present = self._classes.get(name)
@@ -46,7 +46,7 @@ class Registry(Generic[T]):
             if present is not None and _source(present) != _source(cls):
                 raise ValueError(
                     f"{self.kind} name {name!r} is taken by {'.'.join(_source(present))}; "
-                    f"wanted a free name for {'.'.join(_source(cls))}"
+                    f"expected a free name for {'.'.join(_source(cls))}"
                 )
             self._classes[name] = cls
             return cls
@@ -79,7 +79,7 @@ class Registry(Generic[T]):
         if name not in self._classes:
             if not isinstance(loaded, type):
                 raise ValueError(
-                    f"{self.kind} {name!r}: wanted a class behind entry point "
+                    f"{self.kind} {name!r}: expected a class behind entry point "
                     f"{entry.value!r}, got {type(loaded).__name__}"
                 )
             self._classes[name] = loaded
@@ -100,7 +100,7 @@ class Registry(Generic[T]):
         choices = self.names()
         near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"{self.kind}: wanted one of {', '.join(choices)}; got {name!r}{hint}"
+        return f"{self.kind}: expected one of {', '.join(choices)}; got {name!r}{hint}"
 
 
 def load_plugin(path: str | Path) -> ModuleType:
@@ -113,15 +113,15 @@ def load_plugin(path: str | Path) -> ModuleType:
     """
     file = Path(path).expanduser()
     if file.suffix != ".py":
-        raise ValueError(f"plugin: wanted a .py file, got {str(path)!r}")
+        raise ValueError(f"plugin: expected a .py file, got {str(path)!r}")
     if not file.is_file():
-        raise ValueError(f"plugin: wanted an existing file, got {str(path)!r}")
+        raise ValueError(f"plugin: expected an existing file, got {str(path)!r}")
     file = file.resolve()
     # One module name per path: two users' my_prior.py must not replace each other.
     name = f"nacgraph_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
-        raise ValueError(f"plugin: wanted a Python source file, got {str(path)!r}")
+        raise ValueError(f"plugin: expected a Python source file, got {str(path)!r}")
     print(f"running plugin {path}", file=sys.stderr)
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up here

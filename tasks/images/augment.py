@@ -40,7 +40,7 @@ class Augmentation:
         for field in fields(self):
             value, high = getattr(self, field.name), most.get(field.name, 1000.0)
             if field.name != "flip" and not 0 <= value <= high:
-                raise ValueError(f"{field.name}: wanted 0 to {high:g}, got {value!r}")
+                raise ValueError(f"{field.name}: expected 0 to {high:g}, got {value!r}")
 
 
 def augmented(images: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.ndarray:

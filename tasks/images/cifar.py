@@ -24,7 +24,7 @@ class _Kind:
     def __init__(self, name: Any = "u1", *_: Any) -> None:
         text = name.decode("latin1") if isinstance(name, bytes) else name
         if text not in KINDS:
-            raise pickle.UnpicklingError(f"wanted an array of whole numbers, got {text!r}")
+            raise pickle.UnpicklingError(f"expected an array of whole numbers, got {text!r}")
         self.name = text
 
     def __setstate__(self, state: Any) -> None:
@@ -39,7 +39,7 @@ class _Array:
     def __setstate__(self, state: Any) -> None:
         _, shape, kind, fortran, data = state
         if not isinstance(kind, _Kind) or not isinstance(data, bytes):
-            raise pickle.UnpicklingError("wanted an array as bytes, got something else")
+            raise pickle.UnpicklingError("expected an array as bytes, got something else")
         flat = np.frombuffer(data, np.dtype(kind.name))
         self.array = flat.reshape(shape, order="F" if fortran else "C")
 
@@ -51,7 +51,7 @@ def _rebuilt(*_: Any) -> _Array:
 def _encoded(text: str, codec: str) -> bytes:
     """How Python 3 writes bytes in pickles that Python 2 can read."""
     if codec != "latin1":
-        raise pickle.UnpicklingError(f"wanted bytes as latin1, got {codec!r}")
+        raise pickle.UnpicklingError(f"expected bytes as latin1, got {codec!r}")
     return text.encode("latin1")
 
 
@@ -74,7 +74,7 @@ class ArrayUnpickler(pickle.Unpickler):
             return self.ALLOWED[module, name]
         except KeyError:
             raise pickle.UnpicklingError(
-                f"wanted arrays, texts and numbers only, got {module}.{name}"
+                f"expected arrays, texts and numbers only, got {module}.{name}"
             ) from None
 
 
@@ -105,7 +105,7 @@ def read_cifar(path: Path, wanted: Wanted, found: Findings) -> Data:
     names = content.get("fine_label_names" if hundred else "label_names", ())
     classes = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in names)
     if len(classes) != count:
-        found.damaged(folder / meta, f"wanted {count} names of classes, got {len(classes)}")
+        found.damaged(folder / meta, f"expected {count} names of classes, got {len(classes)}")
         classes = tuple(map(str, range(count)))
     files = (
         {"train": ["train"], "test": ["test"]}
@@ -133,16 +133,16 @@ def _batch(path: Path, key: str, classes: int, found: Findings) -> tuple[np.ndar
     pixels = data.array if isinstance(data, _Array) and hasattr(data, "array") else None
     if pixels is None or pixels.dtype != np.uint8 or pixels.shape[1:] != (3072,):
         got = "none" if pixels is None else f"{pixels.dtype} {pixels.shape}"
-        found.damaged(path, f"wanted data as uint8 (N, 3072), got {got}")
+        found.damaged(path, f"expected data as uint8 (N, 3072), got {got}")
         return nothing
     given = content.get(key)
     if not isinstance(given, list) or len(given) != len(pixels):
         count = len(given) if isinstance(given, list) else 0
-        found.damaged(path, f"wanted {len(pixels)} {key}, as many as images, got {count}")
+        found.damaged(path, f"expected {len(pixels)} {key}, as many as images, got {count}")
         return nothing
     fine = [isinstance(label, int) and 0 <= label < classes for label in given]
     for row in np.flatnonzero(~np.array(fine, bool)):
-        what = f"wanted a label 0 to {classes - 1}, got {given[row]!r}"
+        what = f"expected a label 0 to {classes - 1}, got {given[row]!r}"
         found.damaged(f"{path}, row {row}", what)
     labels = np.array([label for label, ok in zip(given, fine, strict=True) if ok], np.int64)
     images = pixels.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)[np.array(fine, bool)]
@@ -156,6 +156,6 @@ def _unpickled(path: Path, found: Findings) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise pickle.UnpicklingError(f"got {type(content).__name__}")
     except Exception as error:  # a broken pickle raises whatever it likes
-        found.damaged(path, f"wanted a pickled dict of arrays and lists, got a bad one ({error})")
+        found.damaged(path, f"expected a pickled dict of arrays and lists, got a bad one ({error})")
         return {}
     return {k.decode("latin1") if isinstance(k, bytes) else str(k): v for k, v in content.items()}

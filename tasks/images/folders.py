@@ -28,7 +28,7 @@ def images_in(folder: Path, found: Findings) -> list[Path]:
     """Image files of a folder by name; a folder without any is damage."""
     files = sorted(p for p in folder.iterdir() if is_image(p)) if folder.is_dir() else []
     if not files:
-        found.damaged(folder, "wanted image files in it, got none")
+        found.damaged(folder, "expected image files in it, got none")
     return files
 
 
@@ -73,7 +73,7 @@ def class_folders(path: Path, found: Findings) -> Listing:
         splits[split] = []
         for name in names[split]:
             if name not in known:
-                found.damaged(folder / name, f"wanted a class of the {first} split, got {name!r}")
+                found.damaged(folder / name, f"expected a class of the {first} split, got {name!r}")
                 continue
             label = known.index(name)
             splits[split] += [(file, label) for file in images_in(folder / name, found)]
@@ -116,9 +116,9 @@ def tiny_imagenet(path: Path, found: Findings) -> Listing:
     for line, file, wnid in annotations:
         where = f"{val / 'val_annotations.txt'}, line {line}"
         if wnid not in number:
-            found.damaged(where, f"wanted a class of wnids.txt, got {wnid!r}")
+            found.damaged(where, f"expected a class of wnids.txt, got {wnid!r}")
         elif not (val / "images" / file).is_file():
-            found.damaged(where, f"wanted the image {val / 'images' / file}, got no such file")
+            found.damaged(where, f"expected the image {val / 'images' / file}, got no such file")
         else:
             splits["test"].append((val / "images" / file, number[wnid]))
     if not alone:
@@ -139,7 +139,7 @@ def _wnids(path: Path, found: Findings) -> list[str]:
     for number, line in lines_of(path, found):
         name = line.strip()
         if not WNID.fullmatch(name) or name in classes:
-            found.damaged(f"{path}, line {number}", f"wanted a new WordNet id, got {name!r}")
+            found.damaged(f"{path}, line {number}", f"expected a new WordNet id, got {name!r}")
         else:
             classes.append(name)
     return sorted(classes)
@@ -150,7 +150,7 @@ def _words(path: Path, found: Findings) -> dict[str, str]:
     for number, line in lines_of(path, found):
         wnid, tab, text = line.partition("\t")
         if not tab:
-            found.damaged(f"{path}, line {number}", f"wanted WNID<TAB>words, got {line!r}")
+            found.damaged(f"{path}, line {number}", f"expected WNID<TAB>words, got {line!r}")
         words[wnid] = text.split(",")[0].strip()
     return words
 
@@ -161,10 +161,10 @@ def _annotations(path: Path, found: Findings) -> list[tuple[int, str, str]]:
     for number, line in lines_of(path, found):
         cells = line.rstrip("\r\n").split("\t")
         if len(cells) != 6 or not all(cell.strip().isdigit() for cell in cells[2:]):
-            what = f"wanted file, wnid and four numbers between tabs, got {line!r}"
+            what = f"expected file, wnid and four numbers between tabs, got {line!r}"
             found.damaged(f"{path}, line {number}", what)
         elif Path(cells[0]).name != cells[0]:
-            found.damaged(f"{path}, line {number}", f"wanted a file's name, got {cells[0]!r}")
+            found.damaged(f"{path}, line {number}", f"expected a file's name, got {cells[0]!r}")
         else:
             rows.append((number, cells[0], cells[1]))
     return rows
@@ -195,18 +195,18 @@ def cub(path: Path, found: Findings) -> Listing:
         file = folder / "images" / name
         where = f"{folder / 'images.txt'}, line {line}"
         if Path(name).is_absolute() or ".." in Path(name).parts:
-            found.damaged(where, f"wanted a path inside of images, got {name!r}")
+            found.damaged(where, f"expected a path inside of images, got {name!r}")
         elif key not in labels or key not in trains:
             missing = CUB[1] if key not in labels else CUB[2]
-            found.damaged(where, f"wanted image {key} in {missing} too, got none")
+            found.damaged(where, f"expected image {key} in {missing} too, got none")
         elif labels[key][1] not in numbers:
             at = f"{folder / CUB[1]}, line {labels[key][0]}"
-            found.damaged(at, f"wanted a class of classes.txt, got {labels[key][1]!r}")
+            found.damaged(at, f"expected a class of classes.txt, got {labels[key][1]!r}")
         elif trains[key][1] not in ("0", "1"):
             at = f"{folder / CUB[2]}, line {trains[key][0]}"
-            found.damaged(at, f"wanted 0 or 1, got {trains[key][1]!r}")
+            found.damaged(at, f"expected 0 or 1, got {trains[key][1]!r}")
         elif not file.is_file():
-            found.damaged(where, f"wanted the image {file}, got no such file")
+            found.damaged(where, f"expected the image {file}, got no such file")
         else:
             split = "train" if trains[key][1] == "1" else "test"
             splits[split].append((file, numbers[labels[key][1]]))
@@ -220,7 +220,7 @@ def _pairs(path: Path, found: Findings) -> dict[str, tuple[int, str]]:
     for number, line in lines_of(path, found):
         key, _, value = line.strip().partition(" ")
         if not key.isdigit() or not value.strip() or key in pairs:
-            found.damaged(f"{path}, line {number}", f"wanted a new id and a value, got {line!r}")
+            found.damaged(f"{path}, line {number}", f"expected a new id and a value, got {line!r}")
         else:
             pairs[key] = number, value.strip()
     return pairs

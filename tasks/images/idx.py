@@ -66,12 +66,12 @@ def read_idx(path: Path, wanted: Wanted, found: Findings, hint: str = "") -> Dat
             continue
         if len(images) != len(labels):
             found.damaged(
-                label_file, f"wanted {len(images)} labels, as many as images, got {len(labels)}"
+                label_file, f"expected {len(images)} labels, as many as images, got {len(labels)}"
             )
         count = min(len(images), len(labels))
         images, labels = images[:count], labels[:count].astype(np.int64)
         for row in np.flatnonzero(labels > 9):
-            found.damaged(f"{label_file}, row {row}", f"wanted a label 0 to 9, got {labels[row]}")
+            found.damaged(f"{label_file}, row {row}", f"expected a label 0 to 9, got {labels[row]}")
         kept = labels <= 9
         columns = {"images": fitted(images[kept][..., None], wanted)}
         tables[split] = Table(labels[kept], columns)
@@ -99,20 +99,20 @@ def _array(path: Path, axes: int, what: str, found: Findings) -> np.ndarray | No
         else:
             data = path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        found.damaged(path, f"wanted a whole gzip file, got a broken one ({error})")
+        found.damaged(path, f"expected a whole gzip file, got a broken one ({error})")
         return None
     magic, head = 0x800 + axes, 4 * (1 + axes)
     got = int.from_bytes(data[:4], "big")
     if len(data) < head or got != magic:
-        found.damaged(path, f"wanted IDX {what} (magic number {magic}), got {got}")
+        found.damaged(path, f"expected IDX {what} (magic number {magic}), got {got}")
         return None
     shape = tuple(int(n) for n in np.frombuffer(data, ">u4", axes, 4))
     size = int(np.prod(shape, dtype=object))
     if len(data) - head != size:
         sides = " × ".join(map(str, shape))
-        found.damaged(path, f"wanted {sides} = {size} bytes of {what}, got {len(data) - head}")
+        found.damaged(path, f"expected {sides} = {size} bytes of {what}, got {len(data) - head}")
         return None
     if size == 0:
-        found.damaged(path, f"wanted {what}, got none")
+        found.damaged(path, f"expected {what}, got none")
         return None
     return np.frombuffer(data, np.uint8, size, head).reshape(shape)

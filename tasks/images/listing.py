@@ -137,11 +137,11 @@ def _opened(path: Path, found: Findings) -> Image | None:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             return Image.open(path)
     except UnidentifiedImageError:
-        found.damaged(path, f"wanted an image, got {_what(path)}")
+        found.damaged(path, f"expected an image, got {_what(path)}")
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        found.damaged(path, "wanted an image of at most 90 million pixels, got more")
+        found.damaged(path, "expected an image of at most 90 million pixels, got more")
     except (OSError, ValueError, SyntaxError) as error:
-        found.damaged(path, f"wanted an image, got one that cannot be read ({error})")
+        found.damaged(path, f"expected an image, got one that cannot be read ({error})")
     return None
 
 
@@ -169,7 +169,9 @@ def _into(place: np.ndarray, path: Path, found: Findings) -> bool:
             image.draft(None, (2 * wide, 2 * high))
             place[...] = pixels(image, (high, wide), channels)
     except (OSError, ValueError, SyntaxError, EOFError) as error:
-        found.damaged(path, f"wanted a whole image, got one that ends early or is broken ({error})")
+        found.damaged(
+            path, f"expected a whole image, got one that ends early or is broken ({error})"
+        )
         return False
     return True
 
@@ -201,7 +203,7 @@ def pixels(image: Image, size: tuple[int, int], channels: int) -> np.ndarray:
 
 
 def fitted(images: np.ndarray, wanted: Wanted) -> np.ndarray:
-    """An array of images (N, H, W, C) at the size and with the channels that are wanted."""
+    """An array of images (N, H, W, C) at the size and with the channels that the task has."""
     from PIL import Image
 
     size = (wanted.size, wanted.size) if wanted.size else images.shape[1:3]

@@ -44,7 +44,7 @@ def read_images(path: Path | None, wanted: Wanted, found: Findings, hint: str = 
     if folders.has_class_folders(top):
         return _some(decoded(folders.class_folders(top, found), wanted, found), path)
     known = "".join(f"\n  {layout}" for layout in LAYOUTS)
-    raise ValueError(f"data: {path}: wanted images in one of these layouts, {_seen(path)}{known}")
+    raise ValueError(f"data: {path}: expected images in one of these layouts, {_seen(path)}{known}")
 
 
 def digits(wanted: Wanted) -> Data:
@@ -72,7 +72,7 @@ def _some(data: Data, path: Path) -> Data:
     """The same, unless there is nothing in it."""
     splits = {name: table for name, table in data.splits.items() if len(table)}
     if not splits:
-        raise ValueError(f"data: {path}: wanted images, got none that can be read")
+        raise ValueError(f"data: {path}: expected images, got none that can be read")
     return Data(splits, data.classes, data.source)
 
 

@@ -47,9 +47,9 @@ RENDITIONS: dict[str, Rendition] = {
 def check(name: str, strength: int) -> None:
     """Raise ValueError unless there is such a rendition and strength."""
     if name not in RENDITIONS:
-        raise ValueError(f"rendition: wanted one of {', '.join(RENDITIONS)}, got {name!r}")
+        raise ValueError(f"rendition: expected one of {', '.join(RENDITIONS)}, got {name!r}")
     if strength not in STRENGTHS:
-        raise ValueError(f"strength: wanted 1 to 5, got {strength!r}")
+        raise ValueError(f"strength: expected 1 to 5, got {strength!r}")
 
 
 def render(
@@ -70,10 +70,10 @@ def render(
     check(name, strength)
     if images.dtype != np.uint8 or images.ndim != 4:
         raise ValueError(
-            f"images: wanted uint8 (N, H, W, C), got {images.dtype} of shape {images.shape}"
+            f"images: expected uint8 (N, H, W, C), got {images.dtype} of shape {images.shape}"
         )
     if len(rows) != len(images):
-        raise ValueError(f"rows: wanted {len(images)}, as many as images, got {len(rows)}")
+        raise ValueError(f"rows: expected {len(images)}, as many as images, got {len(rows)}")
     draw, key = RENDITIONS[name], zlib.crc32(name.encode())
     result = np.empty_like(images)
     for place, image, row in zip(result, images, rows, strict=True):

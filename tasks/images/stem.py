@@ -145,7 +145,7 @@ class ImageTokenizer(nn.Module):
         images = batch.inputs
         if images.shape[1:] != self.shape:
             raise ValueError(
-                f"images: wanted (channels, height, width) = {self.shape}, "
+                f"images: expected (channels, height, width) = {self.shape}, "
                 f"got {tuple(images.shape[1:])}"
             )
         # Channels last throughout: two to four times as fast as channels first on a CPU.

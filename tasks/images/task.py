@@ -94,13 +94,13 @@ class Images(TableTask):
         super().__init__(**shared)
         if stem_layers < 0 or stem_width < 1:
             raise ValueError(
-                "stem_layers, stem_width: wanted at least 0 and 1, "
+                "stem_layers, stem_width: expected at least 0 and 1, "
                 f"got {stem_layers} and {stem_width}"
             )
         if size < 0 or 0 < size < 4:
-            raise ValueError(f"size: wanted 0 or at least 4 pixels, got {size}")
+            raise ValueError(f"size: expected 0 or at least 4 pixels, got {size}")
         if channels not in (0, 1, 3):
-            raise ValueError(f"channels: wanted 0, 1 or 3, got {channels}")
+            raise ValueError(f"channels: expected 0, 1 or 3, got {channels}")
         self.size, self.channels = size, channels
         self.stem_layers, self.stem_width = stem_layers, stem_width
         self._flip, self._crop = flip, crop
@@ -180,7 +180,7 @@ class Images(TableTask):
             return
         if high != wide:
             raise ValueError(
-                f"data: wanted images of {high} × {wide} pixels, as in the run, got "
+                f"data: expected images of {high} × {wide} pixels, as in the run, got "
                 f"{self.shape[0]} × {self.shape[1]}"
             )
         self.size, self.channels, self._data = high, channels, None

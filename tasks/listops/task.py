@@ -210,7 +210,7 @@ class ListOps(Task):
             )
         if self.batch_symbols and world > 1:
             raise ValueError(
-                f"batch_symbols: wanted 0 for {world} processes, which share out whole batches, "
+                f"batch_symbols: expected 0 for {world} processes, which share out whole batches, "
                 f"got {self.batch_symbols}"
             )
         rows, index = self.order.batch(step)

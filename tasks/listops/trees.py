@@ -158,7 +158,7 @@ def grow(
     if len(offsets) <= count:
         raise ValueError(
             f"trees of {shortest} to {longest} symbols are too rare: {_PATIENCE:,} trees had "
-            f"{len(offsets) - 1} of them, wanted {count}"
+            f"{len(offsets) - 1} of them, expected {count}"
         )
     return tokens, offsets
 

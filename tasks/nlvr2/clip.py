@@ -51,7 +51,7 @@ class Clip:
         folder = Path(model_path)
         if not folder.is_dir():
             raise FileNotFoundError(
-                f"model: wanted a folder with the weights of a CLIP, got {folder}; nothing is "
+                f"model: expected a folder with the weights of a CLIP, got {folder}; nothing is "
                 "downloaded"
             )
         # Safetensors only: a pickle could run code.
@@ -102,7 +102,7 @@ def clip_features(
     """
     source, target = Path(folder), Path(out)
     if batch_size < 1:
-        raise ValueError(f"batch_size: wanted at least 1, got {batch_size}")
+        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
     if not source.is_dir():
         raise FileNotFoundError(f"data: no folder {source}")
     if target.is_dir() or target.suffix != ".npz":
@@ -113,7 +113,7 @@ def clip_features(
     for path in example_files(source).values():
         examples += read_examples(path, found)
     if not examples:
-        raise ValueError(f"data: wanted train.json, dev.json or test1.json in {source}, got none")
+        raise ValueError(f"data: expected train.json, dev.json or test1.json in {source}, got none")
     skills = read_skills(source, found)
     paths = find_images(examples, [source], found)
     names = sorted(paths)

@@ -74,9 +74,11 @@ def read_examples(path: Path, found: Findings) -> list[Example]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: wanted JSON lines in UTF-8, got other bytes ({error})") from error
+        raise DataError(
+            f"{path}: expected JSON lines in UTF-8, got other bytes ({error})"
+        ) from error
     if lines and lines[0].lstrip().startswith("<"):
-        raise DataError(f"{path}: wanted JSON lines, got a page of HTML or XML")
+        raise DataError(f"{path}: expected JSON lines, got a page of HTML or XML")
     examples, seen = [], set()
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -85,9 +87,9 @@ def read_examples(path: Path, found: Findings) -> list[Example]:
         try:
             example = _example(json.loads(line), where)
             if example.identifier in seen:
-                raise ValueError(f"wanted every identifier once, got {example.identifier} again")
+                raise ValueError(f"expected every identifier once, got {example.identifier} again")
         except ValueError as error:  # JSONDecodeError is one
-            kind = "wanted a JSON object a line, got " if type(error) is not ValueError else ""
+            kind = "expected a JSON object a line, got " if type(error) is not ValueError else ""
             found.damaged(where, f"{kind}{error}")
             continue
         seen.add(example.identifier)
@@ -97,9 +99,9 @@ def read_examples(path: Path, found: Findings) -> list[Example]:
 
 def _example(fields: object, where: str) -> Example:
     if not isinstance(fields, dict):
-        raise ValueError(f"wanted a JSON object, got {type(fields).__name__}")
+        raise ValueError(f"expected a JSON object, got {type(fields).__name__}")
     if missing := [key for key in ("identifier", "label", "sentence") if key not in fields]:
-        raise ValueError(f"wanted the key {missing[0]}, got {', '.join(fields) or 'none'}")
+        raise ValueError(f"expected the key {missing[0]}, got {', '.join(fields) or 'none'}")
     return checked(
         fields["identifier"], fields["sentence"], fields["label"], fields.get("directory"), where
     )
@@ -114,13 +116,13 @@ def checked(
         ValueError: If one of them is not what it should be.
     """
     if not isinstance(identifier, str) or not _IDENTIFIER.fullmatch(identifier):
-        raise ValueError(f"identifier: wanted split-set-pair-sentence, got {identifier!r}")
+        raise ValueError(f"identifier: expected split-set-pair-sentence, got {identifier!r}")
     if not isinstance(sentence, str) or not sentence.strip():
-        raise ValueError(f"sentence: wanted words, got {sentence!r}")
+        raise ValueError(f"sentence: expected words, got {sentence!r}")
     if label not in LABELS or not isinstance(label, str):
-        raise ValueError(f'label: wanted the text "True" or "False", got {label!r}')
+        raise ValueError(f'label: expected the text "True" or "False", got {label!r}')
     if directory is not None and (isinstance(directory, bool) or not isinstance(directory, int)):
-        raise ValueError(f"directory: wanted a whole number, got {directory!r}")
+        raise ValueError(f"directory: expected a whole number, got {directory!r}")
     return Example(identifier, sentence.strip(), LABELS.index(label), directory, where)
 
 
@@ -142,7 +144,7 @@ def read_skills(folder: Path, found: Findings) -> dict[str, tuple[str, ...]]:
         text = line.strip()
         if text.startswith("*"):
             if sentence is None:
-                found.damaged(f"{path}, line {number}", f"wanted a sentence first, got {text!r}")
+                found.damaged(f"{path}, line {number}", f"expected a sentence first, got {text!r}")
                 continue
             skills[sentence] = (*skills[sentence], text.lstrip("* ").lower())
         elif text:
@@ -216,7 +218,7 @@ def _held_back(
         unit, groups = "image sets", [e.image_set for e in examples]
     names = sorted(set(groups))
     if len(names) < 2:
-        raise ValueError(f"data: wanted at least 2 {unit} to hold one back, got {len(names)}")
+        raise ValueError(f"data: expected at least 2 {unit} to hold one back, got {len(names)}")
     count = max(1, round(SHARE * len(names)))
     chosen = {names[k] for k in np.random.default_rng(seed).permutation(len(names))[:count]}
     rest = [e for e, group in zip(examples, groups, strict=True) if group not in chosen]

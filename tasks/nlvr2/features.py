@@ -59,7 +59,7 @@ def read_features(path: Path, found: Findings) -> Features:
     for row in np.flatnonzero(~whole):
         found.damaged(
             f"{path}, row {row}",
-            f"features: wanted finite numbers, got NaN or infinity ({names[row]})",
+            f"features: expected finite numbers, got NaN or infinity ({names[row]})",
         )
     images = {name: features[row] for row, name in enumerate(names.tolist()) if whole[row]}
     examples: dict[str, list[Example]] = {}
@@ -78,9 +78,11 @@ def read_features(path: Path, found: Findings) -> Features:
             )
             split = example.identifier.partition("-")[0]
             if split not in FILES:
-                raise ValueError(f"identifier: wanted one of {', '.join(FILES)} first, got {split}")
+                raise ValueError(
+                    f"identifier: expected one of {', '.join(FILES)} first, got {split}"
+                )
             if lost := [name for name in example.images if name not in known]:
-                raise ValueError(f"wanted features of its image {lost[0]}, got none")
+                raise ValueError(f"expected features of its image {lost[0]}, got none")
             if "words" in arrays:
                 words[example.identifier] = _words(arrays, int(arrays["word_rows"][row]))
         except ValueError as error:
@@ -96,13 +98,13 @@ def read_features(path: Path, found: Findings) -> Features:
 
 def _words(arrays: dict[str, np.ndarray], row: int) -> np.ndarray:
     if not 0 <= row < len(arrays["words"]):
-        raise ValueError(f"word_rows: wanted 0 to {len(arrays['words']) - 1}, got {row}")
+        raise ValueError(f"word_rows: expected 0 to {len(arrays['words']) - 1}, got {row}")
     count = int(arrays["word_counts"][row])
     if not 1 <= count <= arrays["words"].shape[1]:
-        raise ValueError(f"word_counts: wanted 1 to {arrays['words'].shape[1]}, got {count}")
+        raise ValueError(f"word_counts: expected 1 to {arrays['words'].shape[1]}, got {count}")
     found = arrays["words"][row, :count]
     if not np.isfinite(found).all():
-        raise ValueError("words: wanted finite numbers, got NaN or infinity")
+        raise ValueError("words: expected finite numbers, got NaN or infinity")
     return found
 
 
@@ -111,18 +113,18 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     try:
         opened = np.load(path, allow_pickle=False)
         if isinstance(opened, np.ndarray):
-            raise DataError(f"{path}: wanted an npz of several arrays, got a single array")
+            raise DataError(f"{path}: expected an npz of several arrays, got a single array")
         with opened as file:
             arrays = {name: file[name] for name in file.files if name in (*NEEDED, *OPTIONAL)}
     except DataError:
         raise
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         got = what_came(path, error)
-        raise DataError(f"{path}: wanted an npz of plain arrays, got {got}") from error
+        raise DataError(f"{path}: expected an npz of plain arrays, got {got}") from error
 
     def wanted(held: bool, text: str, got: object) -> None:
         if not held:
-            raise DataError(f"{path}: wanted {text}, got {got}")
+            raise DataError(f"{path}: expected {text}, got {got}")
 
     for name in NEEDED:
         wanted(name in arrays, f"an array {name}", f"{', '.join(arrays) or 'none'}")

@@ -56,7 +56,7 @@ def read_layout(
     else:
         there = sorted(p.name for p in path.iterdir()) if path.is_dir() else [path.name]
         listed = ", ".join(there[:8]) + ", …" * (len(there) > 8)
-        raise ValueError(f"data: wanted {LAYOUTS}, got {listed or 'an empty folder'} in {path}")
+        raise ValueError(f"data: expected {LAYOUTS}, got {listed or 'an empty folder'} in {path}")
     skills: dict[str, tuple[str, ...]] = {}
     for base in bases:
         skills = skills or read_skills(base, found)

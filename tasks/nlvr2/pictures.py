@@ -36,7 +36,7 @@ def find_images(
                 missing.add(name)
                 found.damaged(
                     example.where,
-                    f"wanted its image {name}.png in {bases[0]} or images/, "
+                    f"expected its image {name}.png in {bases[0]} or images/, "
                     f"{example.identifier.partition('-')[0]}/ there, got none",
                 )
             else:
@@ -69,7 +69,7 @@ def open_image(path: Path, size: int | None = None) -> Any:
             rgb = image.convert("RGB")
         return rgb if size is None else rgb.resize((size, size), Image.Resampling.BILINEAR)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"wanted an image, got {what_came(path, error)}") from error
+        raise ValueError(f"expected an image, got {what_came(path, error)}") from error
 
 
 def read_images(

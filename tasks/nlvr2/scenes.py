@@ -45,10 +45,10 @@ class World:
             ("objects", self.objects, 4, CELLS),
         ):
             if not low <= value <= high:
-                raise ValueError(f"{name}: wanted {low} to {high}, got {value}")
+                raise ValueError(f"{name}: expected {low} to {high}, got {value}")
         if not self.skills or (strange := [s for s in self.skills if s not in SKILLS]):
             got = ", ".join(strange) if self.skills else "none"
-            raise ValueError(f"skills: wanted some of {', '.join(SKILLS)}, got {got}")
+            raise ValueError(f"skills: expected some of {', '.join(SKILLS)}, got {got}")
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,9 @@ class NLVR2(TableTask):
     ) -> None:
         super().__init__(**shared)
         if condition not in CONDITIONS:
-            raise ValueError(f"condition: wanted one of {', '.join(CONDITIONS)}, got {condition!r}")
+            raise ValueError(
+                f"condition: expected one of {', '.join(CONDITIONS)}, got {condition!r}"
+            )
         whole(
             ("train_size", train_size, 1),
             ("val_size", val_size, 1),
@@ -116,17 +118,17 @@ class NLVR2(TableTask):
             ("window", window, 1),
         )
         if window % 2 == 0:
-            raise ValueError(f"window: wanted an odd number, got {window}")
+            raise ValueError(f"window: expected an odd number, got {window}")
         self.condition, self.sizes = condition, (train_size, val_size, test_size)
         self.world = World(colours, shapes, objects, words(skills))
         self.patch, self.buckets = patch, buckets
         self.stem_layers, self.window = stem_layers, window
         self.image_size = SIZE if self.data is None else image_size
         if patch % 2:
-            raise ValueError(f"patch: wanted an even number, got {patch}")
+            raise ValueError(f"patch: expected an even number, got {patch}")
         if self.image_size % patch:
             raise ValueError(
-                f"image_size: wanted a multiple of patch = {patch}, got {self.image_size}"
+                f"image_size: expected a multiple of patch = {patch}, got {self.image_size}"
             )
 
     # Data
@@ -199,7 +201,7 @@ class NLVR2(TableTask):
         ):
             if got != (wanted := facts.get(name)):
                 raise ValueError(
-                    f"data: wanted {name} {wanted or plain} as in the run, got {got or plain}"
+                    f"data: expected {name} {wanted or plain} as in the run, got {got or plain}"
                 )
 
     def _shapes(self) -> tuple[list[int] | None, int]:

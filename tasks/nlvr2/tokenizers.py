@@ -165,7 +165,7 @@ class ImagePairTokenizer(nn.Module):
         else:
             if patch < 2 or patch % 2 or size < patch or size % patch:
                 raise ValueError(
-                    f"patch: wanted an even divisor of the image's {size} pixels, got {patch}"
+                    f"patch: expected an even divisor of the image's {size} pixels, got {patch}"
                 )
             places, self.shape = (size // patch) ** 2, (3, size, size)
             self.stem = _PixelStem(dim, patch, generator)
@@ -180,7 +180,7 @@ class ImagePairTokenizer(nn.Module):
         inputs = batch.inputs
         if tuple(inputs.shape[1:]) != (2, *self.shape):
             raise ValueError(
-                f"inputs: wanted two images of shape {self.shape}, got {tuple(inputs.shape[1:])}"
+                f"inputs: expected two images of shape {self.shape}, got {tuple(inputs.shape[1:])}"
             )
         seen = self.stem(inputs.flatten(0, 1)).unflatten(0, (-1, 2))
         tokens = (seen + self.positions + self.image_positions).flatten(1, 2)
@@ -229,5 +229,5 @@ class _FeatureStem(nn.Module):
 
 def _sentences(batch: Batch) -> tuple[Tensor, Tensor]:
     if batch.condition is None or batch.condition_mask is None:
-        raise ValueError("condition: wanted a batch with sentences, got one without")
+        raise ValueError("condition: expected a batch with sentences, got one without")
     return batch.condition, batch.condition_mask

@@ -26,13 +26,12 @@ def cloud_problem(cloud: np.ndarray) -> str | None:
     finite = np.isfinite(cloud)
     if not finite.all():
         point, axis = np.argwhere(~finite)[0]
-        return (
-            f"wanted finite coordinates, got {cloud[point, axis]} as {AXES[axis]} of point {point}"
-        )
+        value = cloud[point, axis]
+        return f"expected finite coordinates, got {value} as {AXES[axis]} of point {point}"
     wide = cloud.astype(np.float64)
     size = max(np.abs(wide).max(), np.finfo(np.float64).tiny)
     if (wide / size).ptp(axis=0).max() < 1e-6:
-        return f"wanted points apart from each other, got all {len(cloud)} at one place"
+        return f"expected points apart from each other, got all {len(cloud)} at one place"
     return None
 
 
@@ -43,7 +42,7 @@ def sound_labels(
     wrong = labels < 0 if classes is None else (labels < 0) | (labels >= classes)
     allowed = "of at least 0" if classes is None else f"from 0 to {classes - 1}"
     for row in np.flatnonzero(wrong):
-        found.damaged(f"{path}, row {row}", f"wanted a label {allowed}, got {labels[row]}")
+        found.damaged(f"{path}, row {row}", f"expected a label {allowed}, got {labels[row]}")
     return good & ~wrong
 
 

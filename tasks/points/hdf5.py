@@ -47,7 +47,7 @@ def read_folder(folder: Path, found: Findings) -> Data:
         if listed.is_file() or any(folder.glob(f"ply_data_{split}*.h5")):
             splits[split] = _split(found.read(listed), len(classes), found)
     if not splits:
-        raise DataError(f"{folder}: wanted {' or '.join(LISTS.values())}, got neither")
+        raise DataError(f"{folder}: expected {' or '.join(LISTS.values())}, got neither")
     return Data(splits, classes, f"point clouds from {folder.name} (HDF5)")
 
 
@@ -74,12 +74,12 @@ def _split(listed: Path, classes: int, found: Findings) -> Table:
         size = table.columns["points"].shape[1]
         if parts and size != (wanted := parts[0].columns["points"].shape[1]):
             found.damaged(
-                path, f"wanted clouds of {wanted} points as in the files before, got {size}"
+                path, f"expected clouds of {wanted} points as in the files before, got {size}"
             )
             continue
         parts.append(table)
     if not parts:
-        raise DataError(f"{listed}: wanted names of files with clouds, got none that can be read")
+        raise DataError(f"{listed}: expected names of files with clouds, got none that can be read")
     points = np.concatenate([part.columns["points"] for part in parts])
     return Table(np.concatenate([part.labels for part in parts]), {"points": points})
 
@@ -92,12 +92,12 @@ def _halves(path: Path, error: DataError) -> tuple[str, str]:
 def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray]:
     head = beginning(path)
     if not head.startswith(MAGIC):
-        raise DataError(f"{path}: wanted an HDF5 file, got {shown(head)}")
+        raise DataError(f"{path}: expected an HDF5 file, got {shown(head)}")
     arrays = load_hdf5(path)
     for name in ("data", "label"):
         if name not in arrays:
             held = ", ".join(sorted(arrays)) or "none"
-            raise DataError(f"{path}: wanted an array {name}, got {held}")
+            raise DataError(f"{path}: expected an array {name}, got {held}")
     return arrays["data"], arrays["label"]
 
 
@@ -122,7 +122,7 @@ def load_hdf5(path: Path) -> dict[str, np.ndarray]:
                 if hasattr(file[name], "shape")  # groups have none
             }
     except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise DataError(f"{path}: wanted a whole HDF5 file, got damage ({error})") from error
+        raise DataError(f"{path}: expected a whole HDF5 file, got damage ({error})") from error
 
 
 def _class_names(path: Path) -> tuple[str, ...]:
@@ -133,5 +133,5 @@ def _lines(path: Path) -> list[str]:
     """The lines of a list that are not empty."""
     text = path.read_bytes()
     if shown(text[:64]) == "a web page":
-        raise DataError(f"{path}: wanted a list of names, got a web page")
+        raise DataError(f"{path}: expected a list of names, got a web page")
     return [line.strip() for line in text.decode("utf-8", "replace").splitlines() if line.strip()]

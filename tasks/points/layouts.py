@@ -22,7 +22,7 @@ def read_layout(path: Path, count: int, seed: int, cache_dir: Path | None, found
 
     Args:
         path: File or folder; a folder with a single entry stands for that.
-        count: Points that will be wanted, so that meshes are sampled with as many.
+        count: Points that will be asked for, so that meshes are sampled with as many.
         seed: Seed of what is sampled from meshes.
         cache_dir: Where sampled clouds are kept; None is the user's cache folder.
         found: What is met.
@@ -37,7 +37,7 @@ def read_layout(path: Path, count: int, seed: int, cache_dir: Path | None, found
     if len(entries) == 1:
         return read_layout(entries[0], count, seed, cache_dir, found)
     held = named([p.name + "/" * p.is_dir() for p in entries]) if path.is_dir() else "a file"
-    raise ValueError(f"data: wanted point clouds as {KNOWN}; got {path} ({held})")
+    raise ValueError(f"data: expected point clouds as {KNOWN}; got {path} ({held})")
 
 
 def _reader(

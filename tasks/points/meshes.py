@@ -73,14 +73,14 @@ def _listed(folder: Path, found: Findings) -> tuple[tuple[str, ...], list[tuple[
                     continue
                 named = path.stem.rpartition("_")[0]
                 if divided and named != category.name and named in classes:
-                    found.damaged(path, f"wanted a mesh of {category.name}, got one of {named}")
+                    found.damaged(path, f"expected a mesh of {category.name}, got one of {named}")
                     continue
                 listed.append((split, label, found.read(path)))
         if len(listed) == before:
             inside = " in train or test" * divided
-            found.damaged(category, f"wanted .off meshes{inside}, got none")
+            found.damaged(category, f"expected .off meshes{inside}, got none")
     if not listed:
-        raise DataError(f"{folder}: wanted .off meshes, got none that can be used")
+        raise DataError(f"{folder}: expected .off meshes, got none that can be used")
     return classes, listed
 
 

@@ -26,7 +26,7 @@ def read_npz(path: Path, found: Findings) -> Data:
     for name in ("points", "labels"):
         if name not in arrays:
             held = ", ".join(sorted(arrays)) or "none"
-            raise DataError(f"{path}: wanted an array {name}, got {held}")
+            raise DataError(f"{path}: expected an array {name}, got {held}")
     names = _names(path, arrays["classes"]) if "classes" in arrays else None
     count = None if names is None else len(names)
     table = table_of(path, arrays["points"], arrays["labels"], count, found)
@@ -37,7 +37,7 @@ def read_npz(path: Path, found: Findings) -> Data:
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     head = beginning(path)
     if not head.startswith(MAGIC):
-        raise DataError(f"{path}: wanted an npz file, got {shown(head)}")
+        raise DataError(f"{path}: expected an npz file, got {shown(head)}")
     arrays = {}
     name = "the file"
     try:
@@ -48,16 +48,19 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     except UNREADABLE as error:
         if "allow_pickle" in str(error):
             raise DataError(
-                f"{path}: {name}: wanted a plain array, got pickled objects, which could run code"
+                f"{path}: {name}: expected a plain array, got pickled objects, which could run code"
             ) from error
-        raise DataError(f"{path}: {name}: wanted a readable array, got damage ({error})") from error
+        raise DataError(
+            f"{path}: {name}: expected a readable array, got damage ({error})"
+        ) from error
     return arrays
 
 
 def _names(path: Path, classes: np.ndarray) -> tuple[str, ...]:
     if classes.ndim != 1 or classes.dtype.kind not in "US":
         raise DataError(
-            f"{path}: classes: wanted a list of names, got {classes.dtype} of shape {classes.shape}"
+            f"{path}: classes: expected a list of names, got {classes.dtype} of shape "
+            f"{classes.shape}"
         )
     if classes.dtype.kind == "S":
         classes = np.char.decode(classes, "utf-8", "replace")

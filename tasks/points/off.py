@@ -64,7 +64,7 @@ def _areas(mesh: Mesh) -> np.ndarray:
 
 def _parsed(content: bytes) -> Mesh:
     if not content.lstrip().startswith(b"OFF"):
-        raise _Wrong(f"wanted a mesh that begins with OFF, got {shown(content[:16])}")
+        raise _Wrong(f"expected a mesh that begins with OFF, got {shown(content[:16])}")
     lines = [
         (number, text)
         for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1)
@@ -78,13 +78,13 @@ def _parsed(content: bytes) -> Mesh:
     body = lines[1:]
     counts = rest.split()
     if len(counts) not in (2, 3) or not all(word.isdecimal() for word in counts):
-        raise _Wrong(f"wanted numbers of vertices, faces and edges, got {rest[:40]!r}", number)
+        raise _Wrong(f"expected numbers of vertices, faces and edges, got {rest[:40]!r}", number)
     many, faces = int(counts[0]), int(counts[1])
     if many < 3 or faces < 1:
-        raise _Wrong(f"wanted at least 3 vertices and a face, got {many} and {faces}", number)
+        raise _Wrong(f"expected at least 3 vertices and a face, got {many} and {faces}", number)
     if len(body) != many + faces:
         raise _Wrong(
-            f"wanted {many} vertices and {faces} faces, a line each, got {len(body)} lines, the "
+            f"expected {many} vertices and {faces} faces, a line each, got {len(body)} lines, the "
             "last one here",
             lines[-1][0],
         )
@@ -94,7 +94,7 @@ def _parsed(content: bytes) -> Mesh:
     # Squares of small numbers vanish, those of large ones overflow.
     total = _areas((vertices / size, triangles)).sum() if size else 0.0
     if not total > 1e-30:
-        raise _Wrong("wanted faces with an area, got a degenerate mesh: all of them have none")
+        raise _Wrong("expected faces with an area, got a degenerate mesh: all of them have none")
     return vertices / size, triangles
 
 
@@ -104,9 +104,9 @@ def _vertices(lines: list[tuple[int, str]]) -> np.ndarray:
         try:
             out[row] = [float(word) for word in text.split()]
         except ValueError as error:
-            raise _Wrong(f"wanted three coordinates, got {text[:40]!r}", number) from error
+            raise _Wrong(f"expected three coordinates, got {text[:40]!r}", number) from error
         if not np.isfinite(out[row]).all() or len(text.split()) != 3:
-            raise _Wrong(f"wanted three finite coordinates, got {text[:40]!r}", number)
+            raise _Wrong(f"expected three finite coordinates, got {text[:40]!r}", number)
     return out
 
 
@@ -118,16 +118,16 @@ def _triangles(lines: list[tuple[int, str]], vertices: int) -> np.ndarray:
             size = int(words[0])
             polygon = [int(word) for word in words[1 : size + 1]]
         except ValueError as error:
-            raise _Wrong(f"wanted whole numbers, got {text[:40]!r}", number) from error
+            raise _Wrong(f"expected whole numbers, got {text[:40]!r}", number) from error
         if size < 3 or len(polygon) != size:
             raise _Wrong(
-                f"wanted a number of corners from 3 on and as many corners, got {text[:40]!r}",
+                f"expected a number of corners from 3 on and as many corners, got {text[:40]!r}",
                 number,
             )
         for corner in polygon:
             if not 0 <= corner < vertices:
                 raise _Wrong(
-                    f"wanted corners from 0 to {vertices - 1}, got vertex {corner}", number
+                    f"expected corners from 0 to {vertices - 1}, got vertex {corner}", number
                 )
         fans += [(polygon[0], *pair) for pair in zip(polygon[1:], polygon[2:], strict=False)]
     return np.array(fans, np.int64)

@@ -27,18 +27,18 @@ def table_of(
         DataError: If a shape or a type is wrong, so that rows cannot be told.
     """
     if points.dtype.kind not in "fiu":
-        raise DataError(f"{path}: points: wanted numbers, got {points.dtype}")
+        raise DataError(f"{path}: points: expected numbers, got {points.dtype}")
     if points.ndim != 3 or points.shape[-1] != 3:
-        raise DataError(f"{path}: points: wanted shape (clouds, points, 3), got {points.shape}")
+        raise DataError(f"{path}: points: expected shape (clouds, points, 3), got {points.shape}")
     if 0 in points.shape:
         raise DataError(
-            f"{path}: points: wanted at least one cloud and one point in it, got {points.shape}"
+            f"{path}: points: expected at least one cloud and one point in it, got {points.shape}"
         )
     if labels.dtype.kind not in "iu":
-        raise DataError(f"{path}: labels: wanted whole numbers, got {labels.dtype}")
+        raise DataError(f"{path}: labels: expected whole numbers, got {labels.dtype}")
     if labels.shape not in ((len(points),), (len(points), 1)):
         raise DataError(
-            f"{path}: labels: wanted {len(points)}, one a cloud, got shape {labels.shape}"
+            f"{path}: labels: expected {len(points)}, one a cloud, got shape {labels.shape}"
         )
     # A label beyond int64 is beyond all classes too.
     labels = np.minimum(labels.reshape(-1), np.iinfo(np.int64).max).astype(np.int64)
@@ -54,13 +54,13 @@ def class_names(path: Path, names: list[str]) -> tuple[str, ...]:
         DataError: If one is empty or comes twice, or there are none.
     """
     if not names:
-        raise DataError(f"{path}: wanted class names, got none")
+        raise DataError(f"{path}: expected class names, got none")
     for number, name in enumerate(names):
         if not name:
-            raise DataError(f"{path}: wanted a name for class {number}, got an empty one")
+            raise DataError(f"{path}: expected a name for class {number}, got an empty one")
         if name in names[:number]:
             raise DataError(
-                f"{path}: wanted every class once, got {name!r} for {names.index(name)} "
+                f"{path}: expected every class once, got {name!r} for {names.index(name)} "
                 f"and for {number}"
             )
     return tuple(names)

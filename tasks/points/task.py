@@ -98,11 +98,11 @@ class Points(TableTask):
         whole(("count", count, 1), ("solids", solids, 3))
         for name, number in (("jitter", jitter), ("scale", scale)):
             if not isinstance(number, (int, float)) or not 0 <= number < math.inf:
-                raise ValueError(f"{name}: wanted a number of at least 0, got {number!r}")
+                raise ValueError(f"{name}: expected a number of at least 0, got {number!r}")
         if not isinstance(resample, bool):
-            raise ValueError(f"resample: wanted true or false, got {resample!r}")
+            raise ValueError(f"resample: expected true or false, got {resample!r}")
         if rotate not in TURNS:
-            raise ValueError(f"rotate: wanted one of {', '.join(TURNS)}, got {rotate!r}")
+            raise ValueError(f"rotate: expected one of {', '.join(TURNS)}, got {rotate!r}")
         self.count, self.resample, self.solids = count, resample, solids
         self.rotate, self.jitter, self.scale = rotate, jitter, scale
         self.features: dict[str, Any] = {
@@ -123,7 +123,7 @@ class Points(TableTask):
             points = table.columns["points"]
             if points.shape[1] < self.count:
                 raise DataError(
-                    f"count: wanted at most the {points.shape[1]} points that clouds have in "
+                    f"count: expected at most the {points.shape[1]} points that clouds have in "
                     f"{data.source}, got {self.count}"
                 )
             if points.shape[1] > self.count:

@@ -57,9 +57,9 @@ class PointTokenizer(nn.Module):
         super().__init__()
         whole(("dim", dim, 1), ("num_bands", num_bands, 0), ("hidden", hidden, 0))
         if not isinstance(max_frequency, (int, float)) or not 1 <= max_frequency < math.inf:
-            raise ValueError(f"max_frequency: wanted a number >= 1, got {max_frequency!r}")
+            raise ValueError(f"max_frequency: expected a number >= 1, got {max_frequency!r}")
         if spacing not in SPACINGS:
-            raise ValueError(f"spacing: wanted one of {', '.join(SPACINGS)}, got {spacing!r}")
+            raise ValueError(f"spacing: expected one of {', '.join(SPACINGS)}, got {spacing!r}")
         self.settings: dict[str, Any] = {
             "dim": dim,
             "num_bands": num_bands,
@@ -89,7 +89,7 @@ class PointTokenizer(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         if batch.inputs.ndim != 3 or batch.inputs.shape[-1] != 3:
             raise ValueError(
-                f"points: wanted shape (samples, points, 3), got {tuple(batch.inputs.shape)}"
+                f"points: expected shape (samples, points, 3), got {tuple(batch.inputs.shape)}"
             )
         tokens = self.embed(self.features(batch.inputs.to(self.embed.weight.dtype)))
         if self.norm is not None and self.inner is not None and self.outer is not None:

@@ -39,14 +39,14 @@ def read_text(path: Path, found: Findings, paper_protocol: bool) -> Data:
     if path.is_dir() and any((path / name).is_dir() for name in ("train", "test")):
         return _imdb(path, found, paper_protocol)
     if paper_protocol:
-        raise ValueError(f"paper_protocol: wanted the folder aclImdb, got {path}")
+        raise ValueError(f"paper_protocol: expected the folder aclImdb, got {path}")
     if path.is_file():
         return _tables({"train": path}, found, f"label/text file {path}")
     files = {name: path / f"{name}.tsv" for name in SPLITS if (path / f"{name}.tsv").is_file()}
     if files:
         return _tables(files, found, f"label/text files in {path}")
     holds = named(sorted(each.name for each in path.iterdir()))
-    raise ValueError(f"data: wanted {'; or '.join(LAYOUTS)}; got {path}, which holds {holds}")
+    raise ValueError(f"data: expected {'; or '.join(LAYOUTS)}; got {path}, which holds {holds}")
 
 
 def table(rows: Sequence[tuple[str, bytes]], classes: Sequence[str]) -> Table:
@@ -67,7 +67,7 @@ def _imdb(root: Path, found: Findings, paper_protocol: bool) -> Data:
     note = "validation carved from train"
     if paper_protocol:
         if "test" not in splits:
-            raise ValueError(f"paper_protocol: wanted {root / 'test'}, got no such folder")
+            raise ValueError(f"paper_protocol: expected {root / 'test'}, got no such folder")
         splits["val"] = splits["test"]
         note = "paper_protocol: as in LRA the validation set is the test set"
     return Data(splits, classes, f"IMDB reviews in {root} ({note})")
@@ -76,7 +76,7 @@ def _imdb(root: Path, found: Findings, paper_protocol: bool) -> Data:
 def _reviews(split: Path, label: str, found: Findings) -> Iterator[tuple[str, bytes]]:
     folder = split / label
     if not folder.is_dir():
-        found.damaged(folder, "wanted a folder of reviews, got none")
+        found.damaged(folder, "expected a folder of reviews, got none")
         return
     matched = []
     for file in folder.iterdir():
@@ -84,19 +84,19 @@ def _reviews(split: Path, label: str, found: Findings) -> Iterator[tuple[str, by
         if match:
             matched.append((int(match[1]), int(match[2]), file))
         elif not file.name.startswith("."):  # what desktops leave behind
-            found.damaged(file, "wanted a review called <id>_<rating>.txt, got another name")
+            found.damaged(file, "expected a review called <id>_<rating>.txt, got another name")
     if not matched:
-        found.damaged(folder, "wanted reviews, got an empty folder")
+        found.damaged(folder, "expected reviews, got an empty folder")
     for _, stars, file in sorted(matched):
         if stars not in _STARS[label]:
             low, high = _STARS[label][0], _STARS[label][-1]
-            found.damaged(file, f"wanted a rating of {low} to {high} in {label}, got {stars}")
+            found.damaged(file, f"expected a rating of {low} to {high} in {label}, got {stars}")
             continue
         text = found.read(file).read_bytes()
         if text.strip():
             yield label, text
         else:
-            found.damaged(file, "wanted a review, got an empty file")
+            found.damaged(file, "expected a review, got an empty file")
 
 
 def _tables(files: dict[str, Path], found: Findings, source: str) -> Data:
@@ -110,7 +110,7 @@ def _tables(files: dict[str, Path], found: Findings, source: str) -> Data:
             if strange and known:
                 found.damaged(
                     files[split],
-                    f"wanted labels of train.tsv ({named(sorted(known))}), got {named(strange)}",
+                    f"expected labels of train.tsv ({named(sorted(known))}), got {named(strange)}",
                 )
     return Data({split: table(part, classes) for split, part in rows.items()}, classes, source)
 
@@ -131,7 +131,7 @@ def _lines(file: Path, found: Findings) -> Iterator[tuple[str, bytes]]:
     header = _fields(lines[0].removeprefix(b"\xef\xbb\xbf"))
     if tuple(header) != HEADER:
         got = repr(lines[0][:40])[1:]
-        found.damaged(f"{file}, line 1", f"wanted the header label<TAB>text, got {got}")
+        found.damaged(f"{file}, line 1", f"expected the header label<TAB>text, got {got}")
         return
     count = 0
     for number, line in enumerate(lines[1:], start=2):
@@ -139,16 +139,16 @@ def _lines(file: Path, found: Findings) -> Iterator[tuple[str, bytes]]:
             continue
         where, fields = f"{file}, line {number}", _fields(line)
         if len(fields) != 2:
-            found.damaged(where, f"wanted 2 columns, label and text, got {len(fields)}")
+            found.damaged(where, f"expected 2 columns, label and text, got {len(fields)}")
         elif not (label := fields[0].strip()):
-            found.damaged(where, "wanted a label, got none")
+            found.damaged(where, "expected a label, got none")
         elif not fields[1].strip():
-            found.damaged(where, "wanted a text, got none")
+            found.damaged(where, "expected a text, got none")
         else:
             count += 1
             yield label.decode("utf-8", "backslashreplace"), fields[1]
     if not count:
-        found.damaged(file, "wanted rows after the header, got none that can be used")
+        found.damaged(file, "expected rows after the header, got none that can be used")
 
 
 def _fields(line: bytes) -> list[bytes]:

@@ -107,11 +107,11 @@ class Text(TableTask):
             ("window", window, 1),
         )
         if window % 2 == 0:
-            raise ValueError(f"window: wanted an odd number, got {window}")
+            raise ValueError(f"window: expected an odd number, got {window}")
         if not 0 <= drop < 1:
-            raise ValueError(f"drop: wanted a chance from 0 to below 1, got {drop}")
+            raise ValueError(f"drop: expected a chance from 0 to below 1, got {drop}")
         if paper_protocol and self.data is None:
-            raise ValueError("paper_protocol: wanted --data with the folder aclImdb, got no data")
+            raise ValueError("paper_protocol: expected --data with the folder aclImdb, got no data")
         self.longest_text, self.drop, self.paper_protocol = bytes, drop, paper_protocol
         self.sentences, self.stem_layers, self.window = sentences, stem_layers, window
 

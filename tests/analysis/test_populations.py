@@ -73,7 +73,7 @@ def test_components_keep_all_distances_and_agree_with_sklearn() -> None:
 def test_equal_circuits_have_no_components() -> None:
     with pytest.raises(ValueError, match="the generator does not heed its condition"):
         components(np.repeat(circuits(1), 5, axis=0))
-    with pytest.raises(ValueError, match="wanted at least 3 different ones .* got 2 of 7"):
+    with pytest.raises(ValueError, match="expected at least 3 different ones .* got 2 of 7"):
         components(circuits(2))
 
 
@@ -153,9 +153,9 @@ def test_tags_that_make_no_groups_have_a_reason() -> None:
     assert same["value"] is None and "all samples have the same: 1 values among 6" in same["reason"]
     each = separation(points, list("abcdef"))
     assert each["value"] is None and "there are few samples of each: 6 values" in each["reason"]
-    with pytest.raises(ValueError, match="words: wanted 6, got 5"):
+    with pytest.raises(ValueError, match="words: expected 6, got 5"):
         separation(points, ["a"] * 5)
-    with pytest.raises(ValueError, match="permutations: wanted at least 1, got 0"):
+    with pytest.raises(ValueError, match="permutations: expected at least 1, got 0"):
         separation(points, list("aaabbb"), 0)
 
 
@@ -174,9 +174,9 @@ def test_points_have_a_panel_for_each_perplexity_and_colours_by_word() -> None:
     names = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
     assert len(names) == 11 and "w0 (4)" in names and names[-1].startswith("others (")
     assert len(figure.axes[0].collections[0].get_offsets()) == 40
-    with pytest.raises(ValueError, match=r"points: wanted \(40, 2\), got shape \(39, 2\)"):
+    with pytest.raises(ValueError, match=r"points: expected \(40, 2\), got shape \(39, 2\)"):
         population_figure({5.0: np.zeros((39, 2))}, words)
-    with pytest.raises(ValueError, match="wanted at least one perplexity"):
+    with pytest.raises(ValueError, match="expected at least one perplexity"):
         population_figure({}, words)
 
 
@@ -192,7 +192,7 @@ def test_circuits_stand_under_their_sentences_group_by_group() -> None:
     pairs = int((np.triu(links[0], 1) > 0.5).sum())
     assert shown[0].get_xlabel() == f"x · {pairs} links"
     assert len(shown[0].collections[0].get_segments()) == pairs
-    with pytest.raises(ValueError, match="titles: wanted 5, got 1"):
+    with pytest.raises(ValueError, match="titles: expected 5, got 1"):
         circuits_figure(links, ["a"], ["x"] * 5)
-    with pytest.raises(ValueError, match="links: wanted at least one circuit"):
+    with pytest.raises(ValueError, match="links: expected at least one circuit"):
         circuits_figure([], [], [])

@@ -482,9 +482,9 @@ class Conditional(nn.Module):
 
 def test_errors_say_what_was_wanted() -> None:
     model = make()
-    with pytest.raises(ValueError, match="samples: wanted at least 1, got 0"):
+    with pytest.raises(ValueError, match="samples: expected at least 1, got 0"):
         measured(model, samples=0)
-    with pytest.raises(ValueError, match="lesion_samples: wanted"):
+    with pytest.raises(ValueError, match="lesion_samples: expected"):
         measured(model, lesion_samples=-1)
     with pytest.raises(ValueError, match="no samples"):
         measured(model, Toy(lengths=()))

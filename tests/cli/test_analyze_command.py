@@ -146,9 +146,9 @@ def test_a_pruned_run_is_analysed_like_any_other(runs: Path, tmp_path: Path) -> 
 
 def test_clear_errors(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 2
-    assert "wanted a run folder" in capsys.readouterr().err
+    assert "expected a run folder" in capsys.readouterr().err
     assert main([str(runs / "nac"), "--nulls", "0"]) == 2
-    assert "nulls: wanted at least 1, got 0" in capsys.readouterr().err
+    assert "nulls: expected at least 1, got 0" in capsys.readouterr().err
     copy = shutil.copytree(runs / "nac", tmp_path / "copy")
     (copy / "metrics.csv").write_text("step,loss\n1,x\n")
     (copy / "frames" / "step_00000003.npz").write_bytes(b"no frame")

@@ -111,8 +111,8 @@ def test_clear_errors(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
         assert main([str(each) for each in argv]) == 2
         return capsys.readouterr().err
 
-    assert "wanted a run folder" in said(runs / "a", tmp_path)
-    assert "seed: wanted at least 0" in said(runs / "a", runs / "b", "--seed", -1)
+    assert "expected a run folder" in said(runs / "a", tmp_path)
+    assert "seed: expected at least 0" in said(runs / "a", runs / "b", "--seed", -1)
     broken = tmp_path / "broken"
     shutil.copytree(runs / "a", broken)
     circuit = broken / "circuit.npz"
@@ -123,7 +123,7 @@ def test_clear_errors(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
         circuit.write_bytes(damaged)
         assert "circuit.npz" in said(broken, runs / "a")
     np.savez(circuit, other=np.ones(3))
-    assert "wanted link_probabilities in it, got other" in said(broken, runs / "a")
+    assert "expected link_probabilities in it, got other" in said(broken, runs / "a")
     np.savez(circuit, link_probabilities=np.array([[1, object()]], dtype=object))
     assert "damaged" in said(broken, runs / "a")
     circuit.unlink()
@@ -229,5 +229,5 @@ def test_latent_positions_without_a_test_have_a_reason() -> None:
     ],
 )
 def test_what_is_no_matrix_of_links_is_refused(matrix: np.ndarray, message: str) -> None:
-    with pytest.raises(ValueError, match=f"p_a: wanted .*{message}"):
+    with pytest.raises(ValueError, match=f"p_a: expected .*{message}"):
         compare_graphs(matrix, np.ones((2, 2)))

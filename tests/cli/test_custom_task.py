@@ -61,7 +61,7 @@ def test_the_page_trains_evaluates_and_finds_damage(
     signals[7, 3] = np.nan
     np.savez(file, signals=signals, labels=np.arange(10) % 2)
     assert main(ask) == 2
-    assert "row 7: wanted finite values" in capsys.readouterr().err
+    assert "row 7: expected finite values" in capsys.readouterr().err
 
     assert_task(get_task("waves")())
     task = get_task("waves")(data=file)
@@ -94,7 +94,7 @@ def test_assert_task_finds_what_is_wrong(plugin: Path) -> None:
 
     task = make()
     break_tokenizer(task, lambda tokens, mask: (tokens, mask.float()))
-    with pytest.raises(AssertionError, match="wanted a bool mask"):
+    with pytest.raises(AssertionError, match="expected a bool mask"):
         assert_task(task)
 
     task = make()

@@ -87,7 +87,7 @@ class Lines(TableTask):
             if line.isdecimal():
                 rows.append(int(line))
             else:
-                found.damaged(f"{path}, line {n}", f"wanted a number, got {line}")
+                found.damaged(f"{path}, line {n}", f"expected a number, got {line}")
         labels = np.array(rows) % 2
         return Data({"test": Table(labels, {"number": np.array(rows)})}, ("even", "odd"), "numbers")
     def collate(self, table, index, rng):
@@ -112,8 +112,8 @@ def test_tasks_of_plugins(tmp_path: Path, capsys: Capture, monkeypatch: pytest.M
     }
     assert result["carved"] == []
     assert result["damage"] == [
-        f"{data}, line 2: wanted a number, got x",
-        f"{data}, line 5: wanted a number, got y",
+        f"{data}, line 2: expected a number, got x",
+        f"{data}, line 5: expected a number, got y",
     ]
 
 
@@ -155,8 +155,8 @@ def test_all_damage_is_shown_and_is_the_exit_code(tmp_path: Path, capsys: Captur
     path = tsv(tmp_path / "t.tsv", ["a\tx", "b", "\ty", "a\tz"])
     assert main(["check", "text", "--data", str(path)]) == 1
     shown = capsys.readouterr().out
-    assert f"DAMAGED    {path}, line 3: wanted 2 columns" in shown
-    assert f"DAMAGED    {path}, line 4: wanted a label, got none" in shown
+    assert f"DAMAGED    {path}, line 3: expected 2 columns" in shown
+    assert f"DAMAGED    {path}, line 4: expected a label, got none" in shown
     assert "verdict    2 damaged" in shown and "train      2 samples" in shown
 
 
@@ -209,7 +209,7 @@ def test_an_archive_is_named_beside_what_it_holds(tmp_path: Path, capsys: Captur
     path.write_bytes(path.read_bytes()[:40])
     result = checked(capsys, "text", "--data", str(path), "--cache-dir", str(tmp_path / "cache"))
     assert result["damage"] == [
-        f"{path}: wanted a zip archive, got a zip archive that is cut short"
+        f"{path}: expected a zip archive, got a zip archive that is cut short"
     ]
 
 
@@ -257,11 +257,11 @@ def test_a_task_that_is_no_table(tmp_path: Path, capsys: Capture) -> None:
         (["check", "texts"], "did you mean 'text'"),
         (["check", "text", "--data", "absent.tsv"], "data: no file or folder absent.tsv"),
         (["check", "text", "--task-set", "byte=3"], "got 'byte' (nearest: bytes)"),
-        (["check", "text", "--task-set", "bytes"], "task-set: wanted KEY=VALUE, got 'bytes'"),
-        (["check", "text", "--task-set", "bytes=[1"], "task-set: bytes: wanted a plain value"),
-        (["check", "text", "--task-set", "bytes=0"], "bytes: wanted at least 1, got 0"),
+        (["check", "text", "--task-set", "bytes"], "task-set: expected KEY=VALUE, got 'bytes'"),
+        (["check", "text", "--task-set", "bytes=[1"], "task-set: bytes: expected a plain value"),
+        (["check", "text", "--task-set", "bytes=0"], "bytes: expected at least 1, got 0"),
         (["check", "text", "--task-set", "bytes=word"], "task-set: '<' not supported"),
-        (["list", "--plugin", "absent.py"], "wanted an existing file, got 'absent.py'"),
+        (["list", "--plugin", "absent.py"], "expected an existing file, got 'absent.py'"),
     ],
 )
 def test_mistakes_are_one_clear_line(argv: list[str], message: str, capsys: Capture) -> None:

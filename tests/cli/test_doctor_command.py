@@ -87,7 +87,7 @@ def test_wrong_options_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--widht=3"]) == 2
     assert "unknown flag 'widht' (nearest: width)" in capsys.readouterr().err
     assert main(["--modules=0", "--prior=scale_fre"]) == 2
-    assert "modules: wanted at least 1, got 0" in capsys.readouterr().err
+    assert "modules: expected at least 1, got 0" in capsys.readouterr().err
     assert main(["--prior=scale_fre"]) == 2
     assert "scale_free" in capsys.readouterr().err
     assert main(["--help"]) == 0

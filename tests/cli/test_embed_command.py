@@ -89,12 +89,12 @@ def test_points_are_those_of_the_circuits(
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--color", "skill"], "color: wanted one of label, colour, got 'skill'"),
-        (["--perplexities", "5,24"], "wanted less than the 24 different circuits, got 24"),
-        (["--perplexities", "5,x"], "perplexities: wanted numbers above 0 with commas"),
-        (["--samples", "3"], "samples: wanted at least 4, got 3"),
-        (["--permutations", "0"], "permutations: wanted at least 1, got 0"),
-        (["--drawn", "0"], "drawn: wanted at least 1, got 0"),
+        (["--color", "skill"], "color: expected one of label, colour, got 'skill'"),
+        (["--perplexities", "5,24"], "expected less than the 24 different circuits, got 24"),
+        (["--perplexities", "5,x"], "perplexities: expected numbers above 0 with commas"),
+        (["--samples", "3"], "samples: expected at least 4, got 3"),
+        (["--permutations", "0"], "permutations: expected at least 1, got 0"),
+        (["--drawn", "0"], "drawn: expected at least 1, got 0"),
     ],
 )
 def test_clear_errors(
@@ -110,9 +110,9 @@ def test_a_run_that_is_not_conditional_is_told_what_to_do(
 ) -> None:
     assert main([str(runs / "plain"), *QUICK]) == 2
     error = capsys.readouterr().err
-    assert "wanted a conditional circuit" in error and "train --condition inputs" in error
+    assert "expected a conditional circuit" in error and "train --condition inputs" in error
     assert main([str(runs), *QUICK]) == 2
-    assert "wanted a run folder" in capsys.readouterr().err
+    assert "expected a run folder" in capsys.readouterr().err
 
 
 def test_examples_are_the_first_of_the_commonest_words() -> None:

@@ -54,7 +54,7 @@ def test_accuracy_by_tag_adds_up(run: Path, capsys: pytest.CaptureFixture[str]) 
         assert right == pytest.approx(result["n"] * result["accuracy"])
         assert all(g["ci95"][0] <= g["accuracy"] <= g["ci95"][1] for g in groups.values())
     assert main([str(run), "--by", "roots"]) == 2
-    wanted = "by: wanted one of root, length, depth, arguments for task listops, got 'roots'"
+    wanted = "by: expected one of root, length, depth, arguments for task listops, got 'roots'"
     assert wanted in capsys.readouterr().err
 
 
@@ -76,7 +76,7 @@ def test_clear_errors(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert main(list(argv)) == 2
         return capsys.readouterr().err
 
-    assert "wanted a run folder" in said(str(tmp_path))
+    assert "expected a run folder" in said(str(tmp_path))
     assert "gone.tsv" in said(str(run), "--data", str(tmp_path / "gone.tsv"))
     long = write_tsv(tmp_path / "long.tsv", [("[MAX " + "1 " * 50 + "]", 1)])
     assert "19" in said(str(run), "--data", str(long))

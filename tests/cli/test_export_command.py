@@ -99,13 +99,17 @@ def test_clear_errors(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert found.out == ""
         return found.err
 
-    assert "wanted a run folder" in said(str(tmp_path))
-    assert "format: wanted one of onnx, torch, got 'tflite'" in said(str(run), "--format", "tflite")
-    assert "mode: wanted one of expected, threshold, got 'hard'" in said(str(run), "--mode", "hard")
-    assert "samples: wanted at least 1" in said(str(run), "--samples", "0")
+    assert "expected a run folder" in said(str(tmp_path))
+    assert "format: expected one of onnx, torch, got 'tflite'" in said(
+        str(run), "--format", "tflite"
+    )
+    assert "mode: expected one of expected, threshold, got 'hard'" in said(
+        str(run), "--mode", "hard"
+    )
+    assert "samples: expected at least 1" in said(str(run), "--samples", "0")
     assert "got the folder" in said(str(run), "--out", str(tmp_path))
-    assert "opset: wanted none" in said(str(run), "--format", "torch", "--opset", "20")
-    assert "opset: wanted a number from 18" in said(str(run), "--opset", "12")
+    assert "opset: expected none" in said(str(run), "--format", "torch", "--opset", "20")
+    assert "opset: expected a number from 18" in said(str(run), "--opset", "12")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "onnxscript", None)
         assert "pip install 'nacgraph[export]'" in said(str(run))

@@ -183,7 +183,7 @@ def test_another_data_set_is_drawn_from(
     found = result(tmp_path)
     assert found["classes"] == list(HELD_OUT) and "256 train" in found["data"]
     assert main([*command, "--dataset", str(data), "--ways", "4"]) == 2
-    assert "wanted at least 4 classes" in capsys.readouterr().err
+    assert "expected at least 4 classes" in capsys.readouterr().err
     assert main([*command, "--dataset", str(tmp_path / "none")]) == 2
     assert f"no file or folder {tmp_path / 'none'}" in capsys.readouterr().err
 
@@ -209,26 +209,26 @@ def test_tasks_that_make_other_samples_are_refused(
     left_out = f"without_classes=[{','.join(HELD_OUT)}]"
     assert train(flags(other, "--task_set", left_out, "scale=2", steps=2)) == 0
     assert main([str(runs / "nac"), "--baseline", str(other), *QUICK]) == 2
-    assert "wanted the same samples for both models, got others" in capsys.readouterr().err
+    assert "expected the same samples for both models, got others" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--ways", "1"], "ways: wanted at least 2, got 1"),
-        (["--ways", "6"], "wanted at least 6 classes that pre-training has not seen, with 9 "
+        (["--ways", "1"], "ways: expected at least 2, got 1"),
+        (["--ways", "6"], "expected at least 6 classes that pre-training has not seen, with 9 "
                           "samples each, got 5: of 8 classes of this data, 3 are"),
-        (["--shots", "1,x"], "shots: wanted whole numbers with commas between them, got '1,x'"),
-        (["--shots", "0"], "shots: wanted at least 1, got 0"),
-        (["--shots", "26"], "wanted at least 3 classes that pre-training has not seen, with 31 "),
-        (["--queries", "0"], "queries: wanted at least 1, got 0"),
-        (["--episodes", "0"], "episodes: wanted at least 1, got 0"),
-        (["--steps", "-1"], "steps: wanted at least 0, got -1"),
-        (["--learning-rate", "nan"], "learning_rate: wanted more than 0, got nan"),
-        (["--adapt", "head,coeds"], "adapt: wanted some of codes, signatures, head, all, got"),
-        (["--task-set", "spread"], "task_set: wanted KEY=VALUE, got 'spread'"),
-        (["--task-set", "spread=[1"], "task_set: spread: wanted a plain value, got '[1'"),
-        (["--task-set", "spraed=1"], "task_set: wanted one of"),
+        (["--shots", "1,x"], "shots: expected whole numbers with commas between them, got '1,x'"),
+        (["--shots", "0"], "shots: expected at least 1, got 0"),
+        (["--shots", "26"], "expected at least 3 classes that pre-training has not seen, with 31 "),
+        (["--queries", "0"], "queries: expected at least 1, got 0"),
+        (["--episodes", "0"], "episodes: expected at least 1, got 0"),
+        (["--steps", "-1"], "steps: expected at least 0, got -1"),
+        (["--learning-rate", "nan"], "learning_rate: expected more than 0, got nan"),
+        (["--adapt", "head,coeds"], "adapt: expected some of codes, signatures, head, all, got"),
+        (["--task-set", "spread"], "task_set: expected KEY=VALUE, got 'spread'"),
+        (["--task-set", "spread=[1"], "task_set: spread: expected a plain value, got '[1'"),
+        (["--task-set", "spraed=1"], "task_set: expected one of"),
     ],
 )  # fmt: skip
 def test_clear_errors(
@@ -244,13 +244,13 @@ def test_wrong_runs_are_refused(
 ) -> None:
     nac = str(runs / "nac")
     assert main([nac, "--baseline", nac, *QUICK]) == 2
-    assert "baseline: wanted another run" in capsys.readouterr().err
+    assert "baseline: expected another run" in capsys.readouterr().err
     conditional = tmp_path / "conditional"
     assert train(flags(conditional, "--condition", "inputs", steps=2)) == 0
     assert main([str(conditional), *QUICK, "--adapt", "codes"]) == 2
-    assert "wanted head or all for a conditional circuit" in capsys.readouterr().err
+    assert "expected head or all for a conditional circuit" in capsys.readouterr().err
     assert main([str(tmp_path), *QUICK]) == 2
-    assert "wanted a run folder" in capsys.readouterr().err
+    assert "expected a run folder" in capsys.readouterr().err
 
 
 def point(model: str, shots: int, mean: float, **more: Any) -> dict[str, Any]:
@@ -294,11 +294,11 @@ def test_models_of_one_kind_go_by_their_own_names() -> None:
 
 
 def test_a_figure_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="rows: wanted at least one, got none"):
+    with pytest.raises(ValueError, match="rows: expected at least one, got none"):
         fewshot_figure([])
-    with pytest.raises(ValueError, match=r"rows\[0\]: wanted model, shots and mean, got no mean"):
+    with pytest.raises(ValueError, match=r"rows\[0\]: expected model, shots and mean, got no mean"):
         fewshot_figure([{"model": "nac", "shots": 1}])
-    with pytest.raises(ValueError, match=r"rows\[0\]: wanted shots of at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"rows\[0\]: expected shots of at least 1, got 0"):
         fewshot_figure([point("nac", 0, 0.5)])
 
 

@@ -79,7 +79,7 @@ def test_a_faulty_plugin_is_found_out(
     )
     monkeypatch.setattr(PRIORS, "_classes", dict(PRIORS._classes))
     assert main(["check", "lopsided", "--plugin", str(file)]) == 1
-    assert "WRONG        wanted a symmetric matrix" in capsys.readouterr().out
+    assert "WRONG        expected a symmetric matrix" in capsys.readouterr().out
     assert main(["check", "crashing", "-n", "8", "--plugin", str(file)]) == 2
     assert "error: edge_probabilities(8) raised RuntimeError" in capsys.readouterr().err
 
@@ -89,12 +89,12 @@ def test_a_faulty_plugin_is_found_out(
     [
         (["check", "ring_of_clique"], "did you mean 'ring_of_cliques'"),
         (["check", "scale_free", "--set", "degree=3"], "got degree"),
-        (["check", "scale_free", "--set", "degree"], "--set: wanted KEY=VALUE, got 'degree'"),
-        (["check", "scale_free", "--set", "mean_degree=[1"], "wanted a plain value"),
-        (["check", "scale_free", "-n", "0"], "--modules: wanted a number above 0"),
-        (["check", "scale_free", "--bandwidth", "-1"], "--bandwidth: wanted a number above 0"),
-        (["check", "scale_free", "--bandwidth", "nan"], "--bandwidth: wanted a number above 0"),
-        (["check", "mine", "--plugin", "absent.py"], "wanted an existing file, got 'absent.py'"),
+        (["check", "scale_free", "--set", "degree"], "--set: expected KEY=VALUE, got 'degree'"),
+        (["check", "scale_free", "--set", "mean_degree=[1"], "expected a plain value"),
+        (["check", "scale_free", "-n", "0"], "--modules: expected a number above 0"),
+        (["check", "scale_free", "--bandwidth", "-1"], "--bandwidth: expected a number above 0"),
+        (["check", "scale_free", "--bandwidth", "nan"], "--bandwidth: expected a number above 0"),
+        (["check", "mine", "--plugin", "absent.py"], "expected an existing file, got 'absent.py'"),
     ],
 )
 def test_mistakes_are_one_clear_line(

@@ -72,7 +72,7 @@ def test_the_default_folder_names_share_and_order(
     out = tmp_path / "nac-keep34-random"
     assert said(capsys)["run"] == str(out) and read_config(out).modules == 2
     assert main([str(copy), "--keep", "0.34", "--order", "random"]) == 2
-    assert f"out: wanted a new or empty folder, got {out}" in capsys.readouterr().err
+    assert f"out: expected a new or empty folder, got {out}" in capsys.readouterr().err
 
 
 def test_a_smaller_run_trains_on_with_its_weights(
@@ -161,10 +161,10 @@ def test_the_curve_counts_what_it_says(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--keep", "0"], "keep: wanted a share in (0, 1], got 0.0"),
-        (["--curve", "--keeps", "0.5,x"], "keeps: wanted shares with commas"),
-        (["--curve", "--orders", "degree,size"], "orders: wanted some of degree, random, contr"),
-        (["--curve", "--repeats", "0"], "repeats: wanted at least 1, got 0"),
+        (["--keep", "0"], "keep: expected a share in (0, 1], got 0.0"),
+        (["--curve", "--keeps", "0.5,x"], "keeps: expected shares with commas"),
+        (["--curve", "--orders", "degree,size"], "orders: expected some of degree, random, contr"),
+        (["--curve", "--repeats", "0"], "repeats: expected at least 1, got 0"),
     ],
 )
 def test_clear_errors(
@@ -178,6 +178,6 @@ def test_a_baseline_of_the_same_model_is_refused(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(runs / "nac"), "--curve", "--baseline", str(runs / "nac")]) == 2
-    assert "baseline: wanted a run of another model, got nac too" in capsys.readouterr().err
+    assert "baseline: expected a run of another model, got nac too" in capsys.readouterr().err
     assert main([str(runs), "--keep", "0.5"]) == 2
-    assert "wanted a run folder" in capsys.readouterr().err
+    assert "expected a run folder" in capsys.readouterr().err

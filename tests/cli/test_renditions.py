@@ -94,15 +94,15 @@ def test_what_some_of_them_do() -> None:
 
 def test_errors() -> None:
     images = things(1, 8, 1)
-    with pytest.raises(ValueError, match="rendition: wanted one of sketch, .* got 'crayon'"):
+    with pytest.raises(ValueError, match="rendition: expected one of sketch, .* got 'crayon'"):
         render(images, "crayon", 1, np.arange(1))
-    with pytest.raises(ValueError, match="strength: wanted 1 to 5, got 6"):
+    with pytest.raises(ValueError, match="strength: expected 1 to 5, got 6"):
         render(images, "blur", 6, np.arange(1))
-    with pytest.raises(ValueError, match="images: wanted uint8"):
+    with pytest.raises(ValueError, match="images: expected uint8"):
         render(images / 255, "blur", 1, np.arange(1))
-    with pytest.raises(ValueError, match="rows: wanted 1"):
+    with pytest.raises(ValueError, match="rows: expected 1"):
         render(images, "blur", 1, np.arange(2))
-    with pytest.raises(ValueError, match="wanted names and numbers"):
+    with pytest.raises(ValueError, match="expected names and numbers"):
         chosen_renditions(None, "1,x")
 
 
@@ -220,9 +220,9 @@ def test_clear_errors(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFi
         assert main(list(argv)) == 2
         return capsys.readouterr().err
 
-    assert "wanted a run of the images task, got listops" in said(str(runs[2]))
-    assert "wanted the test images of" in said(str(runs[0]), str(runs[3]))
+    assert "expected a run of the images task, got listops" in said(str(runs[2]))
+    assert "expected the test images of" in said(str(runs[0]), str(runs[3]))
     assert "got 'crayon'" in said(str(runs[0]), "--only", "crayon")
-    assert "strength: wanted 1 to 5, got 9" in said(str(runs[0]), "--strengths", "9")
+    assert "strength: expected 1 to 5, got 9" in said(str(runs[0]), "--strengths", "9")
     assert "limit" in said(str(runs[0]), "--limit", "-1")
-    assert "wanted a run folder" in said(str(tmp_path))
+    assert "expected a run folder" in said(str(tmp_path))

@@ -119,7 +119,7 @@ def test_a_folder_in_use_is_an_error(
         assert str(tmp_path) in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
     assert main(["--resume", str(tmp_path)]) == 2
-    assert "wanted a run folder" in capsys.readouterr().err
+    assert "expected a run folder" in capsys.readouterr().err
 
 
 def test_unknown_parts_are_named_together(
@@ -130,7 +130,7 @@ def test_unknown_parts_are_named_together(
     said = capsys.readouterr().err
     assert "listops" in said and "scale_free" in said and not out.exists()
     assert main(["--prior=erdos_renyi", "--prior-set", "q=1", "--out", str(out)]) == 2
-    assert "wanted parameters among" in capsys.readouterr().err
+    assert "expected parameters among" in capsys.readouterr().err
 
 
 def test_a_plugin_prior_trains(
@@ -163,7 +163,7 @@ def test_a_plugin_prior_trains(
     assert main(flags) == 0
     assert "running plugin" in capsys.readouterr().err
     assert main(["--resume", str(out)]) == 2
-    assert f"plugin: wanted --plugin {plugin}" in capsys.readouterr().err
+    assert f"plugin: expected --plugin {plugin}" in capsys.readouterr().err
 
 
 def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -155,7 +155,7 @@ def test_no_compiled_code(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_cannot_be_frozen() -> None:
     for mode in ("concrete", "hard", "expcted"):
-        with pytest.raises(ValueError, match=f"wanted one of expected, threshold, got '{mode}'"):
+        with pytest.raises(ValueError, match=f"expected one of expected, threshold, got '{mode}'"):
             freeze(build(), mode)
     model = build()
     design = model.generator()
@@ -315,13 +315,13 @@ def test_what_does_not_pass_is_not_written(
 def test_clear_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, samples, path = build(), samples_of(2), tmp_path / "c"
     for arguments, match in (
-        ({"form": "tflite"}, "format: wanted one of onnx, torch, got 'tflite'"),
-        ({"form": "torch", "opset": 20}, "opset: wanted none with format 'torch', got 20"),
-        ({"tolerance": 0.0}, "tolerance: wanted a number > 0, got 0"),
+        ({"form": "tflite"}, "format: expected one of onnx, torch, got 'tflite'"),
+        ({"form": "torch", "opset": 20}, "opset: expected none with format 'torch', got 20"),
+        ({"tolerance": 0.0}, "tolerance: expected a number > 0, got 0"),
         ({"tolerance": math.nan}, "tolerance"),
-        ({"samples": []}, "samples: wanted at least one"),
-        ({"mode": "hard"}, "mode: wanted"),
-        ({"path": tmp_path}, "out: wanted a file, got the folder"),
+        ({"samples": []}, "samples: expected at least one"),
+        ({"mode": "hard"}, "mode: expected"),
+        ({"path": tmp_path}, "out: expected a file, got the folder"),
     ):
         with pytest.raises(ValueError, match=match):
             export_circuit(**{"model": model, "path": path, "samples": samples, **arguments})

@@ -53,7 +53,7 @@ def test_a_pool_holds_every_sample_of_new_classes_and_no_other() -> None:
 
 def test_classes_too_few_or_too_small_are_counted_in_the_error() -> None:
     counts = r"got 5: of 8 classes of this data, 3 are of pre-training .* and 0 have too few"
-    with pytest.raises(ValueError, match=f"ways: wanted at least 6 .* 20 samples each, {counts}"):
+    with pytest.raises(ValueError, match=f"ways: expected at least 6 .* 20 samples each, {counts}"):
         make_pool(Clusters(), KNOWN, 6, 20)
     with pytest.raises(ValueError, match="got 0: .* and 5 have too few samples"):
         make_pool(Clusters(), KNOWN, 2, 31)
@@ -123,11 +123,11 @@ def test_the_digest_sees_a_changed_number() -> None:
 def test_wrong_counts_are_named() -> None:
     for name in ("ways", "shots", "queries"):
         sizes = {"ways": 3, "shots": 1, "queries": 2, name: 0}
-        with pytest.raises(ValueError, match=f"{name}: wanted at least 1, got 0"):
+        with pytest.raises(ValueError, match=f"{name}: expected at least 1, got 0"):
             draw_episode(pool(), **sizes, seed=0, number=0)
-    with pytest.raises(ValueError, match="ways: wanted at most the 5 classes, got 6"):
+    with pytest.raises(ValueError, match="ways: expected at most the 5 classes, got 6"):
         draw_episode(pool(), 6, 1, 1, 0, 0)
-    with pytest.raises(ValueError, match=r"wanted 20 \+ 11 samples, got 30"):
+    with pytest.raises(ValueError, match=r"expected 20 \+ 11 samples, got 30"):
         draw_episode(pool(), 2, 11, 20, 0, 0)
 
 
@@ -178,7 +178,7 @@ def test_what_pretraining_fixed_stays_fixed() -> None:
 
 def test_a_conditional_circuit_has_no_codes_to_adapt() -> None:
     model = small(condition="inputs")
-    with pytest.raises(ValueError, match="adapt: wanted head or all for a conditional circuit"):
+    with pytest.raises(ValueError, match="adapt: expected head or all for a conditional circuit"):
         learning(model, ("codes",))
     support = draw_episode(pool(), 3, 4, 2, 0, 0).support
     for parts in ("head", "all"):
@@ -247,7 +247,9 @@ def test_bf16_stays_near() -> None:
 def test_parts_are_read_in_one_order() -> None:
     assert parts_of("signatures, codes") == parts_of("codes,signatures") == ("codes", "signatures")
     for text in ("code", "", "all,"):
-        with pytest.raises(ValueError, match="adapt: wanted some of codes, signatures, head, all"):
+        with pytest.raises(
+            ValueError, match="adapt: expected some of codes, signatures, head, all"
+        ):
             parts_of(text)
 
 
@@ -258,7 +260,7 @@ def test_the_interval_is_students() -> None:
     assert found["ci95"] == pytest.approx([0.6 - half, 0.6 + half])
     alone = mean_interval([0.5])
     assert (alone["mean"], alone["sd"], alone["ci95"]) == (0.5, None, None) and alone["reason"]
-    with pytest.raises(ValueError, match="wanted at least one"):
+    with pytest.raises(ValueError, match="expected at least one"):
         mean_interval([])
 
 

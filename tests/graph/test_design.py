@@ -41,14 +41,14 @@ def test_conditional_designs(design: CircuitDesign) -> None:
     both = CircuitDesign(*(torch.stack([x, 2 * x]) for x in vars(design).values()))
     assert both.conditional and not design.conditional
     assert torch.equal(both.sample(1).readout_codes, 2 * design.readout_codes)
-    with pytest.raises(ValueError, match="design: wanted one shared by all samples"):
+    with pytest.raises(ValueError, match="design: expected one shared by all samples"):
         both.to_data(1.0)
 
 
 def test_errors_name_the_descriptor(design: CircuitDesign) -> None:
-    with pytest.raises(ValueError, match=r"readout_states: wanted width 6 .*, got 5"):
+    with pytest.raises(ValueError, match=r"readout_states: expected width 6 .*, got 5"):
         replace(design, readout_states=torch.zeros(2, 5))
-    with pytest.raises(ValueError, match=r"processor_signatures: wanted leading axes \(5,\)"):
+    with pytest.raises(ValueError, match=r"processor_signatures: expected leading axes \(5,\)"):
         replace(design, processor_signatures=torch.zeros(4, 3))
 
 
@@ -58,7 +58,7 @@ def test_generator_starts_and_freezes(generator: torch.Generator) -> None:
     assert torch.equal(frozen().processor_signatures, start)
     learned = {name for name, p in frozen.named_parameters() if p.requires_grad}
     assert "processor_codes" in learned and not any("signatures" in name for name in learned)
-    with pytest.raises(ValueError, match=r"signatures: wanted shape \(5, 3\), got \(4, 3\)"):
+    with pytest.raises(ValueError, match=r"signatures: expected shape \(5, 3\), got \(4, 3\)"):
         UnconditionalGenerator(5, 2, 3, 4, 6, generator, start[:4])
-    with pytest.raises(ValueError, match="readouts: wanted at least 1, got 0"):
+    with pytest.raises(ValueError, match="readouts: expected at least 1, got 0"):
         UnconditionalGenerator(5, 0, 3, 4, 6, generator)

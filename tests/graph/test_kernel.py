@@ -150,15 +150,15 @@ def test_noise_belongs_to_the_generator() -> None:
 
 
 def test_errors() -> None:
-    with pytest.raises(ValueError, match="mode: wanted one of .*, got 'soft'"):
+    with pytest.raises(ValueError, match="mode: expected one of .*, got 'soft'"):
         SignatureKernel(mode="soft")
-    with pytest.raises(ValueError, match="bandwidth: wanted a number > 0, got 0"):
+    with pytest.raises(ValueError, match="bandwidth: expected a number > 0, got 0"):
         SignatureKernel(0)
     with pytest.raises(ValueError, match="temperature"):
         SignatureKernel(temperature=-1)
     with pytest.raises(ValueError, match="min_weight"):
         SignatureKernel(min_weight=1.0)
-    with pytest.raises(ValueError, match=r"generator: wanted a torch.Generator"):
+    with pytest.raises(ValueError, match=r"generator: expected a torch.Generator"):
         SignatureKernel(mode="hard")(torch.eye(3))
     with pytest.raises(ValueError, match="senders: .* width 3, got 4"):
         link_probabilities(torch.zeros(2, 3), torch.zeros(2, 4), 1.0)

@@ -376,27 +376,30 @@ def test_sixteen_thousand_modules() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"bandwidth": 0.0}, "bandwidth: wanted a finite number > 0, got 0.0"),
-        ({"bandwidth": math.inf}, "bandwidth: wanted a finite number > 0, got inf"),
-        ({"temperature": -1.0}, "temperature: wanted a number > 0, got -1.0"),
-        ({"min_weight": 1.0}, r"min_weight: wanted a number in \[0, 1\), got 1.0"),
-        ({"mode": "soft"}, "mode: wanted one of .*, got 'soft'"),
-        ({"seed": -1}, "seed: wanted an integer >= 0, got -1"),
-        ({"seed": None}, "seed: wanted an integer >= 0, got None"),
-        ({"graphs": 0}, "graphs: wanted at least 1 or None, got 0"),
-        ({"block": 0}, "block: wanted at least 1, got 0"),
-        ({"senders": torch.eye(5)[:4]}, "loops: wanted as many .*, got 4 for 5"),
-        ({"senders": torch.eye(4)}, r"senders: wanted .*\(5, 5\).*, got \(4, 4\)"),
-        ({"senders": torch.eye(5).double()}, "senders: wanted .*float32, got .*float64"),
-        ({"receivers": torch.eye(5)[None]}, "senders: wanted the receivers' samples"),
-        ({"receivers": torch.eye(5)[0]}, r"receivers: wanted shape .*, got \(5,\)"),
-        ({"receivers": torch.eye(5)[:0]}, r"receivers: wanted shape .*, got \(0, 5\)"),
-        ({"receivers": torch.eye(5) * 2}, "receivers: wanted vectors of unit length, got length 2"),
+        ({"bandwidth": 0.0}, "bandwidth: expected a finite number > 0, got 0.0"),
+        ({"bandwidth": math.inf}, "bandwidth: expected a finite number > 0, got inf"),
+        ({"temperature": -1.0}, "temperature: expected a number > 0, got -1.0"),
+        ({"min_weight": 1.0}, r"min_weight: expected a number in \[0, 1\), got 1.0"),
+        ({"mode": "soft"}, "mode: expected one of .*, got 'soft'"),
+        ({"seed": -1}, "seed: expected an integer >= 0, got -1"),
+        ({"seed": None}, "seed: expected an integer >= 0, got None"),
+        ({"graphs": 0}, "graphs: expected at least 1 or None, got 0"),
+        ({"block": 0}, "block: expected at least 1, got 0"),
+        ({"senders": torch.eye(5)[:4]}, "loops: expected as many .*, got 4 for 5"),
+        ({"senders": torch.eye(4)}, r"senders: expected .*\(5, 5\).*, got \(4, 4\)"),
+        ({"senders": torch.eye(5).double()}, "senders: expected .*float32, got .*float64"),
+        ({"receivers": torch.eye(5)[None]}, "senders: expected the receivers' samples"),
+        ({"receivers": torch.eye(5)[0]}, r"receivers: expected shape .*, got \(5,\)"),
+        ({"receivers": torch.eye(5)[:0]}, r"receivers: expected shape .*, got \(0, 5\)"),
+        (
+            {"receivers": torch.eye(5) * 2},
+            "receivers: expected vectors of unit length, got length 2",
+        ),
         ({"receivers": torch.eye(5) * math.nan}, "receivers: .* got length nan"),
-        ({"receivers": torch.eye(5).int()}, "receivers: wanted floating point on the CPU"),
+        ({"receivers": torch.eye(5).int()}, "receivers: expected floating point on the CPU"),
         (
             {"receivers": torch.eye(5)[None], "senders": torch.eye(5)[None], "graphs": 2},
-            "graphs: wanted 1 or None, got 2",
+            "graphs: expected 1 or None, got 2",
         ),
     ],
 )
@@ -420,12 +423,12 @@ def test_weights_name_what_does_not_belong_to_the_edges() -> None:
     s = torch.eye(5)
     edges = sample_edges(s, s, 0.5, 0.5, 0.01, "expected", 0, True)
     for receivers, senders, mode, message in (
-        (s[:4], s, "expected", r"receivers: wanted \(5, S\) .*, got \(4, 5\)"),
-        (s, s[:4], "expected", r"senders: wanted \(5, S\) .*, got \(4, 5\)"),
-        (s[None], s[None], "expected", "receivers: wanted"),
-        (s, s[:, :4], "expected", r"senders: wanted the axes .*, got \(5, 4\)"),
-        (s, s, "hard", "edges: wanted edges with noise, since mode is 'hard'"),
-        (s, s, "soft", "mode: wanted one of"),
+        (s[:4], s, "expected", r"receivers: expected \(5, S\) .*, got \(4, 5\)"),
+        (s, s[:4], "expected", r"senders: expected \(5, S\) .*, got \(4, 5\)"),
+        (s[None], s[None], "expected", "receivers: expected"),
+        (s, s[:, :4], "expected", r"senders: expected the axes .*, got \(5, 4\)"),
+        (s, s, "hard", "edges: expected edges with noise, since mode is 'hard'"),
+        (s, s, "soft", "mode: expected one of"),
     ):
         with pytest.raises(ValueError, match=message):
             edge_log_weights(receivers, senders, edges, 0.5, 0.5, mode)

@@ -100,14 +100,14 @@ def test_every_parameter_learns() -> None:
 
 
 def test_errors_say_what_was_wanted() -> None:
-    with pytest.raises(ValueError, match="conditioner: wanted a module"):
+    with pytest.raises(ValueError, match="conditioner: expected a module"):
         NAC(NACConfig(**SIZES, condition="task"), SequenceTokenizer(9, 12, 20), 3)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="condition: wanted one of none, task, inputs, got 'x'"):
+    with pytest.raises(ValueError, match="condition: expected one of none, task, inputs, got 'x'"):
         NACConfig(condition="x")
     for wrong in ({"wiring": "frozen"}, {"signature_start": "prior"}):
-        with pytest.raises(ValueError, match="condition: wanted none for signatures"):
+        with pytest.raises(ValueError, match="condition: expected none for signatures"):
             NACConfig(condition="inputs", **wrong)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="wanted a circuit that all samples share"):
+    with pytest.raises(ValueError, match="expected a circuit that all samples share"):
         model("inputs").design()
 
 

@@ -129,27 +129,27 @@ def change(folder: Path, changed: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changed", "match"),
     [
-        ({"format": 2}, "wanted format 1, got 2"),
+        ({"format": 2}, "expected format 1, got 2"),
         ({"run": "evil"}, "unknown key 'run'"),
         ({"config.modulez": 3}, r"unknown key config.'modulez' \(nearest: modules\)"),
         ({"config.width": None}, "missing key config.'width'"),
         ({"tokenizer": None}, "missing key 'tokenizer'"),
-        ({"config": 3}, "config: wanted an object, got 3"),
-        ({"config.modules": 0}, "modules: wanted a whole number >= 1, got 0"),
+        ({"config": 3}, "config: expected an object, got 3"),
+        ({"config.modules": 0}, "modules: expected a whole number >= 1, got 0"),
         ({"config.bandwidth": "x"}, "config"),
         ({"config.modules": 8}, "weights of another model"),
-        ({"config.wiring": "evil"}, "wiring: wanted one of"),
-        ({"num_classes": True}, "num_classes: wanted a whole number >= 1, got True"),
+        ({"config.wiring": "evil"}, "wiring: expected one of"),
+        ({"num_classes": True}, "num_classes: expected a whole number >= 1, got True"),
         ({"num_classes": 6}, "weights of another model"),
-        ({"classes": ["a"]}, "classes: wanted 5 names or null"),
-        ({"seed": -1}, "seed: wanted"),
-        ({"tokenizer": "SequenceTokenizer"}, "tokenizer: wanted name and settings"),
+        ({"classes": ["a"]}, "classes: expected 5 names or null"),
+        ({"seed": -1}, "seed: expected"),
+        ({"tokenizer": "SequenceTokenizer"}, "tokenizer: expected name and settings"),
         ({"tokenizer.settings.evil": 1}, "tokenizer.*unexpected keyword argument 'evil'"),
         ({"tokenizer.settings.max_length": "1"}, "tokenizer"),
         ({"tokenizer.settings.window": 2}, "tokenizer: window must be odd"),
         ({"tokenizer.name": "os.system"}, "tokenizer 'os.system' is none that nacgraph knows"),
         ({"tokenizer.name": ["x"]}, "tokenizer"),
-        ({"sha256": "0" * 64}, "damaged, wanted sha256 000000000000…"),
+        ({"sha256": "0" * 64}, "damaged, expected sha256 000000000000…"),
     ],
     ids=str,
 )
@@ -165,7 +165,7 @@ def test_damaged_folders_are_refused(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=match):
             NAC.from_pretrained(tmp_path)
 
-    said("wanted a folder written by save_pretrained")
+    said("expected a folder written by save_pretrained")
     build().save_pretrained(tmp_path)
     config, weights = tmp_path / "config.json", tmp_path / "model.safetensors"
     whole, text = weights.read_bytes(), config.read_text()
@@ -178,7 +178,7 @@ def test_damaged_folders_are_refused(tmp_path: Path) -> None:
     weights.write_bytes(whole)
     for broken in (text[:-10], "", "[]", "[" * 100_000, "\0"):
         config.write_text(broken)
-        said("config.json: (not readable|wanted)")
+        said("config.json: (not readable|expected)")
     config.unlink()  # what a save cut short leaves
     said("with a config.json, got none there")
 
@@ -230,7 +230,7 @@ def test_a_save_cut_short_never_passes_for_a_model(
 def test_names_must_fit_the_classes(tmp_path: Path) -> None:
     model = build()
     model.classes = ["a", "b"]
-    with pytest.raises(ValueError, match="classes: wanted 5 names, got 2"):
+    with pytest.raises(ValueError, match="classes: expected 5 names, got 2"):
         model.save_pretrained(tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -104,7 +104,7 @@ def test_pruning_twice_is_pruning_once() -> None:
 
 @pytest.mark.parametrize("kept", [[], [0, 0], [6], [-1], [[0]]])
 def test_wrong_modules_are_named(kept: list[int]) -> None:
-    with pytest.raises(ValueError, match="^kept: wanted .*, got"):
+    with pytest.raises(ValueError, match="^kept: expected .*, got"):
         prune(make(modules=6), kept)
 
 
@@ -118,7 +118,7 @@ def test_a_share_keeps_at_least_one_and_rises(modules: int, keep: float) -> None
 
 @pytest.mark.parametrize("keep", [0, -1, 1.01, float("nan")])
 def test_a_share_out_of_range(keep: float) -> None:
-    with pytest.raises(ValueError, match="keep: wanted a share in"):
+    with pytest.raises(ValueError, match="keep: expected a share in"):
         kept_count(8, keep)
 
 
@@ -151,11 +151,13 @@ def test_relabelling_modules_relabels_the_degree_order(n: int, seed: int) -> Non
 
 
 def test_wrong_orders_and_scores() -> None:
-    with pytest.raises(ValueError, match="order: wanted one of degree, random, contribution, got"):
+    with pytest.raises(
+        ValueError, match="order: expected one of degree, random, contribution, got"
+    ):
         ranking("size", torch.eye(3))
     for wrong in (None, torch.zeros(2)):
-        with pytest.raises(ValueError, match=r"contribution: wanted one number a module, \(3,\)"):
+        with pytest.raises(ValueError, match=r"contribution: expected one number a module, \(3,\)"):
             ranking("contribution", torch.eye(3), contribution=wrong)
-    with pytest.raises(ValueError, match="link: wanted a square matrix"):
+    with pytest.raises(ValueError, match="link: expected a square matrix"):
         expected_degrees(torch.zeros(2, 3))
     assert ORDERS == ("degree", "random", "contribution")

@@ -226,18 +226,20 @@ def test_a_condition_of_the_task_is_tokens_here() -> None:
 
 
 def test_wanted_and_got() -> None:
-    with pytest.raises(ValueError, match=r"heads: wanted .* >= 1, got 0; rounds: .* got 1\.5"):
+    with pytest.raises(ValueError, match=r"heads: expected .* >= 1, got 0; rounds: .* got 1\.5"):
         TransformerConfig(heads=0, rounds=1.5)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"max_tokens: wanted the most tokens .* got None"):
+    with pytest.raises(ValueError, match=r"max_tokens: expected the most tokens .* got None"):
         Transformer(LINEAR, nn.Identity(), CLASSES)
     attention = SelfAttention(12, 3, 4, torch.Generator(), 4, 2)
-    with pytest.raises(ValueError, match="tokens: wanted at most 4 in a sample, got 5"):
+    with pytest.raises(ValueError, match="tokens: expected at most 4 in a sample, got 5"):
         attention(torch.zeros(1, 5, 12), torch.ones(1, 5, dtype=torch.bool))
     for condition in ("task", "inputs"):
         config = RunConfig(model="linformer", condition=condition)  # type: ignore[arg-type]
-        with pytest.raises(ValueError, match=f"condition: wanted auto or none .* got '{condition}"):
+        with pytest.raises(
+            ValueError, match=f"condition: expected auto or none .* got '{condition}"
+        ):
             config.transformer_config()
-    with pytest.raises(ValueError, match="wanted one with a circuit, perceiver_io, .* got 'linf"):
+    with pytest.raises(ValueError, match="expected one with a circuit, perceiver_io, .* got 'linf"):
         model_fields("linformer")
     with pytest.raises(ValueError, match="did you mean 'transformer'"):
         model_fields("transfomer")

@@ -234,7 +234,7 @@ def test_auto_chooses_by_device_size_and_density(generator: torch.Generator) -> 
     # No compiled rows there, and nothing was measured there: see the README.
     assert [choose(graph(300, d), "cuda") for d in (0.002, 0.9)] == ["scatter", "dense"]
     assert choose(SignatureKernel(float("inf"))(torch.ones(3, 2))) == "dense"
-    with pytest.raises(ValueError, match="backend: wanted one of .*, got 'fast'"):
+    with pytest.raises(ValueError, match="backend: expected one of .*, got 'fast'"):
         Attention("fast")
 
 
@@ -243,7 +243,7 @@ def test_wrong_graph_is_named(generator: torch.Generator) -> None:
     for backend in ("fused", "scatter", "dense"):
         with pytest.raises(ValueError, match="from 4 senders to 4 receivers, got from 5 to 4"):
             Attention(backend)(x, x, x, random_graph(generator, (4, 5), 0.5, torch.float32))
-        with pytest.raises(ValueError, match="wanted 2 graphs, one a sample, got 3"):
+        with pytest.raises(ValueError, match="expected 2 graphs, one a sample, got 3"):
             Attention(backend)(x, x, x, random_graph(generator, (3, 4, 4), 0.5, torch.float32))
 
 

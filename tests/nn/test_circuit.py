@@ -95,7 +95,7 @@ def test_every_mode_trains_what_it_says(mode: str, graphs: str) -> None:
 
 def test_training_needs_a_generator_and_evaluation_repeats_itself() -> None:
     model, batch = make(eval_mode="concrete"), batch_of([5, 3])
-    with pytest.raises(ValueError, match="generator: wanted a torch.Generator"):
+    with pytest.raises(ValueError, match="generator: expected a torch.Generator"):
         model.train()(batch)
     model.eval()
     assert torch.equal(model(batch).logits, model(batch).logits)
@@ -185,15 +185,15 @@ def test_configuration_reports_all_mistakes_at_once() -> None:
         NACConfig(modules=0, mode="soft", bandwidth=-1.0, min_weight=2.0)
     message = str(caught.value)
     for part in (
-        "modules: wanted a whole number >= 1, got 0",
-        "mode: wanted one of",
-        "bandwidth: wanted a number > 0, got -1.0",
-        "min_weight: wanted",
+        "modules: expected a whole number >= 1, got 0",
+        "mode: expected one of",
+        "bandwidth: expected a number > 0, got -1.0",
+        "min_weight: expected",
     ):
         assert part in message
     with pytest.raises(ValueError, match="did you mean 'perceiver_io'"):
         model_fields("perciever_io")
-    with pytest.raises(ValueError, match="target: wanted link probabilities"):
+    with pytest.raises(ValueError, match="target: expected link probabilities"):
         make(signature_start="prior")
     assert math.isinf(make(wiring="complete").circuit.kernel.bandwidth)
 

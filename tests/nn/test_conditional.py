@@ -112,9 +112,9 @@ def test_every_weight_learns() -> None:
 def test_wrong_sizes_are_named() -> None:
     noise = torch.Generator()
     for wrong, message in (
-        ({"processors": 0}, "processors: wanted at least 1, got 0"),
-        ({"readouts": 0}, "readouts: wanted at least 1, got 0"),
-        ({"heads": 5}, "heads: wanted a divisor of width 12, got 5"),
+        ({"processors": 0}, "processors: expected at least 1, got 0"),
+        ({"readouts": 0}, "readouts: expected at least 1, got 0"),
+        ({"heads": 5}, "heads: expected a divisor of width 12, got 5"),
     ):
         sizes = {"processors": U, "readouts": OUT, "width": 12, "heads": 3, **wrong}
         with pytest.raises(ValueError, match=message):

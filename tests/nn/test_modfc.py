@@ -59,12 +59,12 @@ def test_same_generator_same_weights() -> None:
 
 
 def test_errors_name_wanted_and_got(generator: torch.Generator) -> None:
-    with pytest.raises(ValueError, match="in_features: wanted at least 2, got 1"):
+    with pytest.raises(ValueError, match="in_features: expected at least 2, got 1"):
         ModFC(1, 5, 3, generator)
     layer = ModFC(6, 5, 3, generator)
-    with pytest.raises(ValueError, match=r"x: wanted a last axis of 6, got \(2, 7\)"):
+    with pytest.raises(ValueError, match=r"x: expected a last axis of 6, got \(2, 7\)"):
         layer(torch.zeros(2, 7), torch.zeros(2, 3))
-    with pytest.raises(ValueError, match=r"code: wanted a last axis of 3, got \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"code: expected a last axis of 3, got \(2, 4\)"):
         layer(torch.zeros(2, 6), torch.zeros(2, 4))
     with pytest.raises(ValueError, match="factor"):
         ModFFN(5, 3, generator, factor=1)

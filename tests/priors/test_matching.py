@@ -177,14 +177,14 @@ def test_nan_gives_a_nan_loss_and_no_traceback() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x: match(x, x, "hungarian"), "method: wanted one of rows, iterated, graph"),
-        (lambda x: match(x, x, kind="l1"), "kind: wanted one of mse, kl"),
-        (lambda x: match(x[:4], x), "link: wanted shape"),
-        (lambda x: match(x, x[:4]), "target: wanted a square matrix"),
-        (lambda x: match(x, x, start=torch.zeros(5).long()), "start: wanted a permutation"),
-        (lambda x: matched_loss(x, x, torch.arange(4)), "permutation: wanted shape"),
-        (lambda x: MatchedLoss(x, match_every=0), "match_every: wanted an integer"),
-        (lambda x: MatchedLoss(x).load_state(torch.arange(4)), "permutation: wanted shape"),
+        (lambda x: match(x, x, "hungarian"), "method: expected one of rows, iterated, graph"),
+        (lambda x: match(x, x, kind="l1"), "kind: expected one of mse, kl"),
+        (lambda x: match(x[:4], x), "link: expected shape"),
+        (lambda x: match(x, x[:4]), "target: expected a square matrix"),
+        (lambda x: match(x, x, start=torch.zeros(5).long()), "start: expected a permutation"),
+        (lambda x: matched_loss(x, x, torch.arange(4)), "permutation: expected shape"),
+        (lambda x: MatchedLoss(x, match_every=0), "match_every: expected an integer"),
+        (lambda x: MatchedLoss(x).load_state(torch.arange(4)), "permutation: expected shape"),
     ],
 )
 def test_wrong_arguments_are_told(call, message: str) -> None:  # type: ignore[no-untyped-def]

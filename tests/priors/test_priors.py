@@ -172,14 +172,14 @@ def test_none_asks_for_nothing() -> None:
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("planted_partition", {"p_in": 1.5}, "p_in: wanted a probability"),
-        ("planted_partition", {"groups": 0}, "groups: wanted an integer of at least 1, got 0"),
-        ("ring_of_cliques", {"clique_size": 2.5}, "clique_size: wanted an integer"),
-        ("erdos_renyi", {"p": "x"}, "p: wanted a probability"),
-        ("scale_free", {"mean_degree": -1}, "mean_degree: wanted a finite number"),
-        ("scale_free", {"mean_degree": float("nan")}, "mean_degree: wanted a finite number"),
-        ("watts_strogatz", {"neighbours": 3}, "wanted an even number, got 3"),
-        ("scale_free", {"degree": 3}, r"wanted parameters among \(mean_degree\), got degree"),
+        ("planted_partition", {"p_in": 1.5}, "p_in: expected a probability"),
+        ("planted_partition", {"groups": 0}, "groups: expected an integer of at least 1, got 0"),
+        ("ring_of_cliques", {"clique_size": 2.5}, "clique_size: expected an integer"),
+        ("erdos_renyi", {"p": "x"}, "p: expected a probability"),
+        ("scale_free", {"mean_degree": -1}, "mean_degree: expected a finite number"),
+        ("scale_free", {"mean_degree": float("nan")}, "mean_degree: expected a finite number"),
+        ("watts_strogatz", {"neighbours": 3}, "expected an even number, got 3"),
+        ("scale_free", {"degree": 3}, r"expected parameters among \(mean_degree\), got degree"),
         ("scalefree", {}, "did you mean 'scale_free'"),
     ],
 )
@@ -191,7 +191,7 @@ def test_wrong_parameters_are_told(name: str, parameters: dict, message: str) ->
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("n", [0, -3, 2.5, True])
 def test_a_wrong_size_is_told(name: str, n: int) -> None:
-    with pytest.raises(ValueError, match="n: wanted an integer of at least 1"):
+    with pytest.raises(ValueError, match="n: expected an integer of at least 1"):
         get_prior(name).edge_probabilities(n)
 
 
@@ -231,16 +231,16 @@ class Faulty(GraphPrior):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("single", "wanted dtype torch.float64"),
-        ("shape", "wanted shape"),
-        ("diagonal", "wanted 1 on the diagonal"),
-        ("range", r"wanted entries in \[0, 1\], got 1 to 1.5"),
-        ("lopsided", "wanted a symmetric matrix, got differences up to 0.2"),
-        ("nan", "wanted finite entries"),
-        ("loops", "wanted no self-loops"),
-        ("nodes", "wanted the nodes 0"),
-        ("empty", "wanted about"),
-        ("communities", "communities: wanted"),
+        ("single", "expected dtype torch.float64"),
+        ("shape", "expected shape"),
+        ("diagonal", "expected 1 on the diagonal"),
+        ("range", r"expected entries in \[0, 1\], got 1 to 1.5"),
+        ("lopsided", "expected a symmetric matrix, got differences up to 0.2"),
+        ("nan", "expected finite entries"),
+        ("loops", "expected no self-loops"),
+        ("nodes", "expected the nodes 0"),
+        ("empty", "expected about"),
+        ("communities", "communities: expected"),
     ],
 )
 def test_assert_prior_says_what_is_wrong(fault: str, message: str) -> None:

@@ -123,7 +123,7 @@ def test_an_answer_is_found_once_a_process_and_nobody_can_spoil_it(
 
 def test_wrong_arguments_are_told() -> None:
     target = get_prior("erdos_renyi").edge_probabilities(8)
-    with pytest.raises(ValueError, match="bandwidth: wanted a number > 0"):
+    with pytest.raises(ValueError, match="bandwidth: expected a number > 0"):
         prior_signatures(target, 0.0, 8)
-    with pytest.raises(ValueError, match="width: wanted an integer of at least 1"):
+    with pytest.raises(ValueError, match="width: expected an integer of at least 1"):
         reachable_floor(target, BANDWIDTH, 0)

@@ -137,7 +137,7 @@ def test_datasets_are_asked_for_by_name(tmp_path: Path) -> None:
     recipe = read_recipe(path)
     with pytest.raises(ConfigError, match=r"wants photos \(a folder of photographs\): --data pho"):
         recipe.cells("smoke")
-    with pytest.raises(ConfigError, match="data: wanted one of photos, got 'fotos'"):
+    with pytest.raises(ConfigError, match="data: expected one of photos, got 'fotos'"):
         recipe.cells("smoke", data={"fotos": "x", "photos": "y"})
     assert {c.fields["data"] for c in recipe.cells("smoke", data={"photos": "/x"})} == {"/x"}
     after = {
@@ -157,9 +157,9 @@ def test_datasets_are_asked_for_by_name(tmp_path: Path) -> None:
             ("fewshot", str(job.folder), "--seed", str(cell.seed), *tail)
             for job, cell in zip(jobs, cells, strict=True)
         ]
-    with pytest.raises(ConfigError, match="scale: wanted one of smoke, small, got 'smal'"):
+    with pytest.raises(ConfigError, match="scale: expected one of smoke, small, got 'smal'"):
         recipe.cells("smal")
-    with pytest.raises(ConfigError, match="seeds: wanted at least 1, got 0"):
+    with pytest.raises(ConfigError, match="seeds: expected at least 1, got 0"):
         recipe.cells("smoke", 0, {"photos": "/x"})
 
 
@@ -167,17 +167,17 @@ def test_datasets_are_asked_for_by_name(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"tilte": "x"}, "unknown key 'tilte' (nearest: title)"),
-        ({"axes": {}}, "axes: wanted, got none"),
-        ({"axes": {"model": 3}}, "axes: model: wanted a list of values or names with fie"),
-        ({"axes": {"model": {"a": 3}}}, "axes: model: a: wanted fields, got 3"),
+        ({"axes": {}}, "axes: expected, got none"),
+        ({"axes": {"model": 3}}, "axes: model: expected a list of values or names with fie"),
+        ({"axes": {"model": {"a": 3}}}, "axes: model: a: expected fields, got 3"),
         ({"axes": {"x": {"a": {}}, "y": {"a": {}}}, "baseline": {}}, "every point, got a twice"),
         ({"baseline": {"modle": "full"}}, "baseline: unknown axis 'modle' (nearest: model)"),
         ({"baseline": {"model": "ful"}}, "baseline: model: unknown point 'ful' (nearest: full)"),
         ({"sections": "bandwith"}, "sections: unknown axis 'bandwith' (nearest: bandwidth)"),
         ({"scales": {"smoke": {"seed": 1}}}, "scales: smoke: unknown key 'seed' (nearest: seeds)"),
         ({"scales": {"smoke": {"points": {"ful": {}}}}}, "scales: smoke: unknown point 'ful'"),
-        ({"fields": {"data": "$x"}}, "data: wanted a line on $x, which is used, got none"),
-        ({"after": {"a": {"command": ["prune"], "result": "x"}}}, "after: a: wanted a command"),
+        ({"fields": {"data": "$x"}}, "data: expected a line on $x, which is used, got none"),
+        ({"after": {"a": {"command": ["prune"], "result": "x"}}}, "after: a: expected a command"),
         ({"after": {"a": {"command": ["prune", "{run}"], "result": "x", "colums": {}}}},
          "after: a: unknown key 'colums' (nearest: columns)"),
     ],
@@ -281,7 +281,7 @@ def test_a_sweep_from_recipe_to_tables(
 
     # A recipe that asks for other runs does not take these for its own.
     assert run(write(tmp_path, fields={**TINY, "steps": 3}), out, cache) == 2
-    assert "steps: wanted 3, got a run of 2; give another --out" in capsys.readouterr().err
+    assert "steps: expected 3, got a run of 2; give another --out" in capsys.readouterr().err
 
 
 def test_a_failed_cell_does_not_stop_the_rest(
@@ -320,7 +320,7 @@ def test_fields_and_cells_can_be_chosen(
     name, _, fields = line.partition(": ")
     assert name == "full-bandwidth=0.4-s1" and json.loads(fields)["steps"] == 1
     assert run(path, tmp_path / "out", cache, "--only", "nowhere") == 2
-    assert "only: wanted a part of a cell's name, such as " in capsys.readouterr().err
+    assert "only: expected a part of a cell's name, such as " in capsys.readouterr().err
     listops = ROOT / "recipes" / "listops.yaml"
     assert run(listops, tmp_path / "out", cache, "--only", "no prior", "--list") == 0  # as written
     assert capsys.readouterr().out.startswith("no-prior-s0: ")

@@ -133,7 +133,7 @@ def test_no_member_leaves_the_archive(name: str, member: str, tmp_path: Path) ->
             assert archive.namelist()[1].replace("\\", "/") == member.replace("\\", "/")
     before = set(tmp_path.rglob("*"))
     message = refused(path, tmp_path / "cache")
-    assert message.endswith("wanted a place inside of the archive, got one outside")
+    assert message.endswith("expected a place inside of the archive, got one outside")
     assert {p for p in tmp_path.rglob("*") if "cache" not in p.parts} <= before | {
         tmp_path / "cache",
         tmp_path / "cache" / "unpacked",
@@ -150,7 +150,7 @@ def test_tar_links_and_devices_are_refused(kind: bytes, tmp_path: Path) -> None:
         info.type, info.linkname = kind, "/etc/passwd"
         archive.addfile(info)
     message = refused(path, tmp_path / "cache")
-    assert message == "ARCHIVE, set/odd: wanted a file or a folder, got a link or a device"
+    assert message == "ARCHIVE, set/odd: expected a file or a folder, got a link or a device"
 
 
 def test_zip_links_are_refused(tmp_path: Path) -> None:
@@ -160,14 +160,14 @@ def test_zip_links_are_refused(tmp_path: Path) -> None:
         info.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(info, "/etc")
     message = refused(path, tmp_path / "cache")
-    assert message == "ARCHIVE, odd: wanted a file or a folder, got a link or a device"
+    assert message == "ARCHIVE, odd: expected a file or a folder, got a link or a device"
 
 
 @pytest.mark.parametrize("name", ["d.zip", "d.tgz"])
 def test_bombs_are_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "ALLOWANCE", 1000)
     path = made(tmp_path / name, {"fine": b"1", "zeros": bytes(3_000_000)})
-    assert "ARCHIVE, zeros: wanted at most" in refused(path, tmp_path / "cache")
+    assert "ARCHIVE, zeros: expected at most" in refused(path, tmp_path / "cache")
     monkeypatch.setattr(archives, "ALLOWANCE", 10_000_000)
     assert opened(path, tmp_path / "cache") is not None
 
@@ -177,24 +177,24 @@ def test_a_tar_that_claims_more_than_it_holds_is_refused(tmp_path: Path) -> None
     info = tarfile.TarInfo("huge")
     info.size = 1 << 42
     path.write_bytes(info.tobuf() + bytes(2048))
-    assert "ARCHIVE, huge: wanted at most" in refused(path, tmp_path / "cache")
+    assert "ARCHIVE, huge: expected at most" in refused(path, tmp_path / "cache")
 
 
 def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archives, "MEMBERS", 2)
     path = zipped(tmp_path / "d.zip", FILES)
-    assert "set/empty: wanted at most" in refused(path, tmp_path / "cache")
+    assert "set/empty: expected at most" in refused(path, tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
     ("name", "data", "what"),
     [
-        ("d.zip", PAGE, "wanted a zip archive, got an HTML page: a download that failed?"),
-        ("d.tar.gz", PAGE, "wanted a tar archive, got an HTML page: a download that failed?"),
-        ("d.zip", b"", "wanted a zip archive, got an empty file"),
-        ("d.tgz", b"", "wanted a tar archive, got an empty file"),
-        ("d.zip", gzip.compress(b"x", mtime=0), "wanted a zip archive, got a gzip file"),
-        ("d.tar", b"PK\x03\x04" + bytes(600), "wanted a tar archive, got a zip archive"),
+        ("d.zip", PAGE, "expected a zip archive, got an HTML page: a download that failed?"),
+        ("d.tar.gz", PAGE, "expected a tar archive, got an HTML page: a download that failed?"),
+        ("d.zip", b"", "expected a zip archive, got an empty file"),
+        ("d.tgz", b"", "expected a tar archive, got an empty file"),
+        ("d.zip", gzip.compress(b"x", mtime=0), "expected a zip archive, got a gzip file"),
+        ("d.tar", b"PK\x03\x04" + bytes(600), "expected a tar archive, got a zip archive"),
         ("d.tar", b"hello there, this is", "got a file that begins with b'hello there, thi'"),
         ("d.zip", b"version https://git-lfs.github.com/spec/v1", "got a pointer of Git LFS"),
     ],
@@ -242,7 +242,7 @@ def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
 @KINDS
 def test_a_member_that_is_file_and_folder(name: str, tmp_path: Path) -> None:
     path = made(tmp_path / name, {"x": b"1", "x/y": b"2"})
-    assert "wanted a file or a folder, got both" in refused(path, tmp_path / "cache")
+    assert "expected a file or a folder, got both" in refused(path, tmp_path / "cache")
 
 
 def test_another_process_may_be_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

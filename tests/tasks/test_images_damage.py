@@ -37,9 +37,9 @@ MNIST: list[tuple[Damage, str]] = [
     (lambda f: (f / "train-labels-idx1-ubyte.gz").write_bytes(HTML) and None, "labels.*gzip"),
     (lambda f: disk.idx(f / "t10k-images-idx3-ubyte.gz", np.zeros(9)) and None, "magic.*2049"),
     (lambda f: disk.idx(f / "t10k-labels-idx1-ubyte.gz", np.zeros(19)) and None,
-     "t10k-labels.*wanted 20 labels.*got 19"),
+     "t10k-labels.*expected 20 labels.*got 19"),
     (lambda f: disk.idx(f / "t10k-labels-idx1-ubyte.gz", np.arange(20)) and None,
-     "t10k-labels.*, row 10: wanted a label 0 to 9, got 10"),
+     "t10k-labels.*, row 10: expected a label 0 to 9, got 10"),
 ]  # fmt: skip
 
 
@@ -82,14 +82,17 @@ def test_a_pickle_cannot_call_anything(
 def test_only_what_arrays_need_can_be_unpickled(code: bytes) -> None:
     import io
 
-    with pytest.raises(pickle.UnpicklingError, match="wanted"):
+    with pytest.raises(pickle.UnpicklingError, match="expected"):
         ArrayUnpickler(io.BytesIO(code)).load()
 
 
 CIFAR: list[tuple[dict[bytes, object], str]] = [
-    ({b"labels": [0] * 19}, "wanted 20 labels, as many as images, got 19"),
-    ({b"labels": [0] * 7 + [10] + [0] * 12}, "test_batch, row 7: wanted a label 0 to 9, got 10"),
-    ({b"data": disk.noise(0, 20, 3071)}, r"wanted data as uint8 \(N, 3072\), got uint8 \(20, 3071"),
+    ({b"labels": [0] * 19}, "expected 20 labels, as many as images, got 19"),
+    ({b"labels": [0] * 7 + [10] + [0] * 12}, "test_batch, row 7: expected a label 0 to 9, got 10"),
+    (
+        {b"data": disk.noise(0, 20, 3071)},
+        r"expected data as uint8 \(N, 3072\), got uint8 \(20, 3071",
+    ),
     ({b"data": np.zeros((20, 3072), np.int32)}, "got int32"),
     ({b"data": [1, 2]}, "got none"),
 ]
@@ -107,9 +110,9 @@ def test_cifar_cut_short_html_and_missing(tmp_path: Path) -> None:
     base = disk.cifar10(tmp_path / "c")
     folder = base / "cifar-10-batches-py"
     halve(folder / "data_batch_2")
-    fails(base, "data_batch_2: wanted a pickled dict")
+    fails(base, "data_batch_2: expected a pickled dict")
     (folder / "data_batch_2").write_bytes(HTML)
-    fails(base, "data_batch_2: wanted a pickled dict")
+    fails(base, "data_batch_2: expected a pickled dict")
     (folder / "data_batch_2").unlink()
     fails(base, "no file .*data_batch_2", FileNotFoundError)
     (folder / "batches.meta").unlink()
@@ -125,22 +128,22 @@ def test_all_damaged_images_are_listed_and_the_rest_is_read(tmp_path: Path) -> N
     (folder / "dog" / "000.jpg").write_bytes(b"")
     for file in (folder / "eel").iterdir():
         file.unlink()
-    fails(folder, "eel: wanted image files in it, got none")
+    fails(folder, "eel: expected image files in it, got none")
     data, found = Images(data=folder, cache_dir=tmp_path / "cache").check()
     said = "\n".join(found.damage)
     assert len(found.damage) == 5
-    assert "002.jpg: wanted a whole image" in said and "003.png: wanted a whole image" in said
-    assert "004.jpg: wanted an image, got a web page" in said and "an empty file" in said
+    assert "002.jpg: expected a whole image" in said and "003.png: expected a whole image" in said
+    assert "004.jpg: expected an image, got a web page" in said and "an empty file" in said
     assert data is not None and len(data.splits["train"]) == 16
     assert not (tmp_path / "cache").exists()  # damaged data is not kept
     (folder / "eel").rmdir()
-    fails(folder, "002.jpg: wanted a whole image|004.jpg: wanted an image, got a web page")
+    fails(folder, "002.jpg: expected a whole image|004.jpg: expected an image, got a web page")
 
 
 def test_a_class_that_does_not_train(tmp_path: Path) -> None:
     disk.class_folders(tmp_path / "g" / "train")
     disk.class_folders(tmp_path / "g" / "test", ("cat", "emu"))
-    fails(tmp_path / "g", "emu: wanted a class of the train split")
+    fails(tmp_path / "g", "emu: expected a class of the train split")
 
 
 def edited(path: Path, line: int, text: str) -> None:
@@ -150,14 +153,18 @@ def edited(path: Path, line: int, text: str) -> None:
 
 
 TINY = [
-    ("val/val_annotations.txt", "val_1.JPEG n02000001 0 0 1 1", "line 2: wanted file, wnid"),
-    ("val/val_annotations.txt", "val_1.JPEG\tn02000001\t0\tx\t1\t1", "line 2: wanted file, wnid"),
+    ("val/val_annotations.txt", "val_1.JPEG n02000001 0 0 1 1", "line 2: expected file, wnid"),
+    ("val/val_annotations.txt", "val_1.JPEG\tn02000001\t0\tx\t1\t1", "line 2: expected file, wnid"),
     ("val/val_annotations.txt", "val_1.JPEG\tn09999999\t0\t0\t1\t1", "line 2: .*n09999999"),
     ("val/val_annotations.txt", "val_99.JPEG\tn02000001\t0\t0\t1\t1", "line 2: .*val_99"),
-    ("val/val_annotations.txt", "../x.JPEG\tn02000001\t0\t0\t1\t1", "line 2: wanted a file's name"),
-    ("wnids.txt", "crane", "wnids.txt, line 2: wanted a new WordNet id, got 'crane'"),
-    ("wnids.txt", "n02000001", "wnids.txt, line 2: wanted a new WordNet id"),
-    ("words.txt", "n01000002 crane", "words.txt, line 2: wanted WNID<TAB>words"),
+    (
+        "val/val_annotations.txt",
+        "../x.JPEG\tn02000001\t0\t0\t1\t1",
+        "line 2: expected a file's name",
+    ),
+    ("wnids.txt", "crane", "wnids.txt, line 2: expected a new WordNet id, got 'crane'"),
+    ("wnids.txt", "n02000001", "wnids.txt, line 2: expected a new WordNet id"),
+    ("words.txt", "n01000002 crane", "words.txt, line 2: expected WNID<TAB>words"),
 ]
 
 
@@ -176,12 +183,16 @@ def test_tiny_imagenet_without_a_list(tmp_path: Path, file: str) -> None:
 
 
 BIRDS = [
-    ("images.txt", "2", "images.txt, line 2: wanted a new id and a value"),
-    ("images.txt", "2 ../../x.jpg", "images.txt, line 2: wanted a path inside"),
+    ("images.txt", "2", "images.txt, line 2: expected a new id and a value"),
+    ("images.txt", "2 ../../x.jpg", "images.txt, line 2: expected a path inside"),
     ("images.txt", "2 001.Black_footed_Albatross/none.jpg", "images.txt, line 2: .*no such file"),
-    ("images.txt", "99 001.Black_footed_Albatross/Bird_0000.jpg", "wanted image 99 in image_class"),
+    (
+        "images.txt",
+        "99 001.Black_footed_Albatross/Bird_0000.jpg",
+        "expected image 99 in image_class",
+    ),
     ("image_class_labels.txt", "2 7", "image_class_labels.txt, line 2: .*got '7'"),
-    ("train_test_split.txt", "2 yes", "train_test_split.txt, line 2: wanted 0 or 1, got 'yes'"),
+    ("train_test_split.txt", "2 yes", "train_test_split.txt, line 2: expected 0 or 1, got 'yes'"),
 ]
 
 

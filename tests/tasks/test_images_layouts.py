@@ -90,7 +90,7 @@ def test_renditions_by_wordnet_id_are_a_test_split(tmp_path: Path) -> None:
     assert task.classes == tuple(sorted(disk.WNIDS[:2])) and len(task.table("test")) == 6
     task.adopt(sorted(disk.WNIDS))
     assert task.num_classes == 3 and task.present("test") == [0, 1]
-    with pytest.raises(ValueError, match="wanted classes among"):
+    with pytest.raises(ValueError, match="expected classes among"):
         Images(data=folder, cache_dir=tmp_path).adopt(["cat", "dog"])
 
 

@@ -85,9 +85,9 @@ def test_weights_follow_from_the_seed_and_gradients_reach_all() -> None:
 
 
 def test_other_sizes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"wanted .* \(1, 12, 12\), got \(3, 12, 12\)"):
+    with pytest.raises(ValueError, match=r"expected .* \(1, 12, 12\), got \(3, 12, 12\)"):
         ImageTokenizer(12, 12, 1, 8)(batch(2, 3, 12, 12))
-    with pytest.raises(ValueError, match="stem_width: wanted at least 1"):
+    with pytest.raises(ValueError, match="stem_width: expected at least 1"):
         ImageTokenizer(12, 12, 1, 8, stem_width=0)
 
 
@@ -188,11 +188,11 @@ def test_noise_is_as_large_as_data(digits: Images) -> None:
 
 @pytest.mark.parametrize(
     ("given", "match"),
-    [({"size": 3}, "size: wanted 0 or at least 4"), ({"channels": 2}, "channels: wanted 0, 1 or"),
+    [({"size": 3}, "size: expected 0 or at least 4"), ({"channels": 2}, "channels: expected 0, 1"),
      ({"stem_width": 0}, "stem_width"), ({"stem_layers": -1}, "stem_layers"),
-     ({"mixup": -1.0}, "mixup: wanted 0 to"), ({"erase": 1.5}, "erase: wanted 0 to 1, got 1.5"),
+     ({"mixup": -1.0}, "mixup: expected 0 to"), ({"erase": 1.5}, "erase: expected 0 to 1, got 1.5"),
      ({"smoothing": 1.0}, "smoothing"), ({"crop": -1}, "crop"), ({"randaugment": -1}, "randaug"),
-     ({"magnitude": 11}, "magnitude: wanted 0 to 10, got 11"), ({"batch_size": 0}, "batch_size")],
+     ({"magnitude": 11}, "magnitude: expected 0 to 10, got 11"), ({"batch_size": 0}, "batch_size")],
 )  # fmt: skip
 def test_arguments_out_of_range(given: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):

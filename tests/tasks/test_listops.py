@@ -94,7 +94,7 @@ def test_batches_cut_by_symbols_depend_on_seed_and_step_alone(folder: Path) -> N
     seen = [int(i) for step in range(25, 25 + 300) for i in tasks[0].train_batch(step).index]
     first = seen[: 100 // 8 * 8]
     assert len(set(first)) == len(first) and set(seen) == set(range(100))
-    with pytest.raises(ValueError, match="batch_symbols: wanted 0 for 2 processes"):
+    with pytest.raises(ValueError, match="batch_symbols: expected 0 for 2 processes"):
         tasks[0].train_batch(0, 0, 2)
 
 

@@ -79,9 +79,9 @@ def test_a_run_on_features_wants_features_of_its_shape(tmp_path: Path) -> None:
     facts = NLVR2(data=path).facts()
     NLVR2(data=path).conform(facts)
     other = NLVR2(data=tmp_path, image_size=8, patch=4)
-    with pytest.raises(ValueError, match=r"wanted features \[5, 6\] as in the run, got images"):
+    with pytest.raises(ValueError, match=r"expected features \[5, 6\] as in the run, got images"):
         other.conform(facts)
-    with pytest.raises(ValueError, match=r"wanted features images as in the run, got \[5, 6\]"):
+    with pytest.raises(ValueError, match=r"expected features images as in the run, got \[5, 6\]"):
         NLVR2(data=path).conform(other.facts())
     # Images of files are brought to the size of the run.
     other.conform({**other.facts(), "image_size": 12})
@@ -104,13 +104,14 @@ def test_all_damage_is_listed(tmp_path: Path) -> None:
     data, found = NLVR2(data=path).check()
     assert data is not None
     assert found.damage == [
-        f"{path}, row {lost}: features: wanted finite numbers, got NaN or infinity (dev-1-0-img1)",
-        f'{path}, row {rows[0]}: label: wanted the text "True" or "False", got \'yes\'',
-        f"{path}, row {rows[1]}: sentence: wanted words, got ''",
-        f"{path}, row {rows[2]}: wanted features of its image dev-9-0-img0, got none",
+        f"{path}, row {lost}: features: expected finite numbers, got NaN or infinity "
+        "(dev-1-0-img1)",
+        f'{path}, row {rows[0]}: label: expected the text "True" or "False", got \'yes\'',
+        f"{path}, row {rows[1]}: sentence: expected words, got ''",
+        f"{path}, row {rows[2]}: expected features of its image dev-9-0-img0, got none",
     ]
     assert len(data.splits["test"]) == 8 - 3 - 2
-    with pytest.raises(DataError, match=f"row {lost}: features: wanted finite numbers"):
+    with pytest.raises(DataError, match=f"row {lost}: features: expected finite numbers"):
         NLVR2(data=path).load()
 
 
@@ -118,16 +119,16 @@ def test_wrong_arrays_are_named(tmp_path: Path) -> None:
     path = made(tmp_path, text=True)
     good = arrays_of(path)
     for changed, message in (
-        ({"sentences": None}, "wanted an array sentences, got"),
-        ({"word_rows": None}, "wanted an array word_rows beside words"),
-        ({"features": good["features"][0]}, "wanted features of shape"),
-        ({"features": good["features"].astype(int)}, "wanted features of shape"),
-        ({"images": good["images"][1:]}, "wanted 88 images, one for each row"),
-        ({"labels": good["labels"][1:]}, r"wanted labels of shape \(88,\), got \(87,\)"),
-        ({"words": good["words"][0]}, "wanted words of shape"),
-        ({"word_counts": good["word_counts"] * 0}, "row 0: word_counts: wanted 1 to 9, got 0"),
-        ({"word_rows": good["word_rows"] + 2}, "row 0: word_rows: wanted 0 to 1, got"),
-        ({"words": np.full_like(good["words"], np.inf)}, "row 0: words: wanted finite numbers"),
+        ({"sentences": None}, "expected an array sentences, got"),
+        ({"word_rows": None}, "expected an array word_rows beside words"),
+        ({"features": good["features"][0]}, "expected features of shape"),
+        ({"features": good["features"].astype(int)}, "expected features of shape"),
+        ({"images": good["images"][1:]}, "expected 88 images, one for each row"),
+        ({"labels": good["labels"][1:]}, r"expected labels of shape \(88,\), got \(87,\)"),
+        ({"words": good["words"][0]}, "expected words of shape"),
+        ({"word_counts": good["word_counts"] * 0}, "row 0: word_counts: expected 1 to 9, got 0"),
+        ({"word_rows": good["word_rows"] + 2}, "row 0: word_rows: expected 0 to 1, got"),
+        ({"words": np.full_like(good["words"], np.inf)}, "row 0: words: expected finite numbers"),
     ):
         arrays = {k: v for k, v in {**good, **changed}.items() if v is not None}
         np.savez(path, **arrays)
@@ -138,19 +139,22 @@ def test_wrong_arrays_are_named(tmp_path: Path) -> None:
 def test_files_that_are_no_npz(tmp_path: Path) -> None:
     path = tmp_path / "features.npz"
     for content, message in (
-        (b"<!DOCTYPE html><html>gone</html>", "wanted an npz of plain arrays, got a page of HTML"),
-        (b"PK\x03\x04 cut short", "wanted an npz of plain arrays, got b'PK"),
-        (b"", "wanted an npz of plain arrays, got b''"),
+        (
+            b"<!DOCTYPE html><html>gone</html>",
+            "expected an npz of plain arrays, got a page of HTML",
+        ),
+        (b"PK\x03\x04 cut short", "expected an npz of plain arrays, got b'PK"),
+        (b"", "expected an npz of plain arrays, got b''"),
     ):
         path.write_bytes(content)
         with pytest.raises(DataError, match=message):
             NLVR2(data=path).load()
     with open(path, "wb") as file:
         np.save(file, np.zeros(3))
-    with pytest.raises(DataError, match="wanted an npz of several arrays, got a single array"):
+    with pytest.raises(DataError, match="expected an npz of several arrays, got a single array"):
         NLVR2(data=path).load()
     np.savez(path, features=np.array([{"runs": "code"}], dtype=object))
-    with pytest.raises(DataError, match="wanted an npz of plain arrays"):
+    with pytest.raises(DataError, match="expected an npz of plain arrays"):
         NLVR2(data=path).load()
 
 
@@ -203,7 +207,7 @@ def test_a_local_clip_is_asked_for_its_last_tokens(
     assert all(options["local_files_only"] for _, options in asked) and len(asked) == 2
     assert asked[0][1]["use_safetensors"]
     assert said == ["images: 0 of 4", "images: 3 of 4", "sentences: 0 of 2"]
-    with pytest.raises(FileNotFoundError, match="wanted a folder with the weights of a CLIP"):
+    with pytest.raises(FileNotFoundError, match="expected a folder with the weights of a CLIP"):
         Clip(tmp_path / "elsewhere")
 
 
@@ -213,15 +217,17 @@ def test_what_keeps_features_from_being_made(
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ImportError, match="pip install transformers"):
         clip_features(tmp_path, tmp_path, tmp_path)
-    with pytest.raises(ValueError, match=r"wanted train\.json, dev\.json or test1\.json"):
+    with pytest.raises(ValueError, match=r"expected train\.json, dev\.json or test1\.json"):
         clip_features(tmp_path, tmp_path, "unused", backbone=Tiny())
     with pytest.raises(FileNotFoundError, match="data: no folder"):
         clip_features(tmp_path / "nowhere", tmp_path, "unused", backbone=Tiny())
-    with pytest.raises(ValueError, match="batch_size: wanted at least 1, got 0"):
+    with pytest.raises(ValueError, match="batch_size: expected at least 1, got 0"):
         clip_features(tmp_path, tmp_path, "unused", batch_size=0, backbone=Tiny())
     write_folder(tmp_path, {"dev": 1})
     (tmp_path / "images" / "dev" / "dev-0-0-img0.png").write_bytes(b"<html>")
-    with pytest.raises(DataError, match=r"dev-0-0-img0\.png: wanted an image, got a page of HTML"):
+    with pytest.raises(
+        DataError, match=r"dev-0-0-img0\.png: expected an image, got a page of HTML"
+    ):
         clip_features(tmp_path, tmp_path, "unused", backbone=Tiny())
     assert not (tmp_path / "features.npz").exists()
 

@@ -82,7 +82,7 @@ def test_dev_is_the_test_split_where_test1_is_missing(tmp_path: Path) -> None:
 
 def test_a_single_set_cannot_be_divided(tmp_path: Path) -> None:
     write_folder(tmp_path, {"train": 1})
-    with pytest.raises(ValueError, match="wanted at least 2 image sets to hold one back, got 1"):
+    with pytest.raises(ValueError, match="expected at least 2 image sets to hold one back, got 1"):
         task(tmp_path).load()
 
 
@@ -138,18 +138,18 @@ def broken(folder: Path) -> list[tuple[str, str]]:
     (images / "dev-4-0-img0.png").write_bytes(b"<!DOCTYPE html><html>Not found</html>")
     (images / "dev-4-1-img0.png").write_bytes(b"")
     return [
-        (f"{path}, line 1", 'label: wanted the text "True" or "False", got True'),
-        (f"{path}, line 2", 'label: wanted the text "True" or "False", got \'true\''),
-        (f"{path}, line 3", "wanted a JSON object a line, got "),
-        (f"{path}, line 4", "wanted the key sentence, got validation, "),
-        (f"{path}, line 5", "sentence: wanted words, got '  '"),
-        (f"{path}, line 6", "identifier: wanted split-set-pair-sentence, got 'dev_1_0_1'"),
-        (f"{path}, line 7", "wanted a JSON object, got list"),
-        (f"{path}, line 10", "wanted every identifier once, got dev-2-0-0 again"),
-        (f"{path}, line 14", "wanted its image dev-3-0-img1.png in "),
-        (str(images / "dev-3-1-img0.png"), "wanted an image, got "),
-        (str(images / "dev-4-0-img0.png"), "wanted an image, got a page of HTML"),
-        (str(images / "dev-4-1-img0.png"), "wanted an image, got b''… "),
+        (f"{path}, line 1", 'label: expected the text "True" or "False", got True'),
+        (f"{path}, line 2", 'label: expected the text "True" or "False", got \'true\''),
+        (f"{path}, line 3", "expected a JSON object a line, got "),
+        (f"{path}, line 4", "expected the key sentence, got validation, "),
+        (f"{path}, line 5", "sentence: expected words, got '  '"),
+        (f"{path}, line 6", "identifier: expected split-set-pair-sentence, got 'dev_1_0_1'"),
+        (f"{path}, line 7", "expected a JSON object, got list"),
+        (f"{path}, line 10", "expected every identifier once, got dev-2-0-0 again"),
+        (f"{path}, line 14", "expected its image dev-3-0-img1.png in "),
+        (str(images / "dev-3-1-img0.png"), "expected an image, got "),
+        (str(images / "dev-4-0-img0.png"), "expected an image, got a page of HTML"),
+        (str(images / "dev-4-1-img0.png"), "expected an image, got b''… "),
     ]
 
 
@@ -178,16 +178,18 @@ def test_files_that_are_no_json_lines(tmp_path: Path) -> None:
     write_folder(tmp_path, {"dev": 1})
     path = tmp_path / "dev.json"
     path.write_text("<html><body>moved</body></html>\n", encoding="utf-8")
-    with pytest.raises(DataError, match=r"dev\.json: wanted JSON lines, got a page of HTML or XML"):
+    with pytest.raises(
+        DataError, match=r"dev\.json: expected JSON lines, got a page of HTML or XML"
+    ):
         task(tmp_path).load()
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match=r"dev\.json: wanted JSON lines in UTF-8"):
+    with pytest.raises(DataError, match=r"dev\.json: expected JSON lines in UTF-8"):
         task(tmp_path).load()
 
 
 def test_an_unknown_layout_lists_those_that_are_known(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("hello", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"wanted a folder with train\.json.*got readme\.txt"):
+    with pytest.raises(ValueError, match=r"expected a folder with train\.json.*got readme\.txt"):
         task(tmp_path).load()
     with pytest.raises(FileNotFoundError, match="no file or folder"):
         task(tmp_path / "nowhere")

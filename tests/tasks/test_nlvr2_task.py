@@ -162,9 +162,9 @@ def test_tokenizers_can_be_built_again_from_their_settings() -> None:
 def test_wrong_batches_are_refused() -> None:
     task = nlvr2()
     batch = mixed(task)
-    with pytest.raises(ValueError, match=r"wanted two images of shape \(3, 16, 16\), got \(2, 3"):
+    with pytest.raises(ValueError, match=r"expected two images of shape \(3, 16, 16\), got \(2, 3"):
         ImagePairTokenizer(8, 16)(batch)
-    with pytest.raises(ValueError, match="wanted a batch with sentences, got one without"):
+    with pytest.raises(ValueError, match="expected a batch with sentences, got one without"):
         task.conditioner(8)(replace(batch, condition=None))
     with pytest.raises(ValueError, match="an even divisor of the image's 24 pixels, got 5"):
         ImagePairTokenizer(8, 24, 5)
@@ -236,5 +236,5 @@ def test_a_run_on_scenes_can_be_tried_on_files_only_at_its_size() -> None:
     assert task.facts() == {"image_size": 24, "features": None, "word_features": 0}
     task.conform({})
     task.conform(task.facts())
-    with pytest.raises(ValueError, match=r"wanted features \[5, 6\] as in the run, got images"):
+    with pytest.raises(ValueError, match=r"expected features \[5, 6\] as in the run, got images"):
         task.conform({**task.facts(), "features": [5, 6]})

@@ -154,16 +154,16 @@ def test_a_seed_fixes_everything() -> None:
 
 def test_wrong_worlds_are_named() -> None:
     for wrong, message in (
-        ({"colours": 5}, "colours: wanted 2 to 4, got 5"),
-        ({"shapes": 1}, "shapes: wanted 2 to 4, got 1"),
-        ({"objects": 3}, "objects: wanted 4 to 9, got 3"),
-        ({"skills": "spatial, negation"}, "skills: wanted some of .*, got negation"),
-        ({"skills": ""}, "skills: wanted some of .*, got none"),
-        ({"train_size": 0}, "train_size: wanted a whole number >= 1, got 0"),
-        ({"condition": "auto"}, "condition: wanted one of task, none, inputs, got 'auto'"),
-        ({"patch": 5}, "patch: wanted an even number, got 5"),
-        ({"patch": 10}, "image_size: wanted a multiple of patch = 10, got 24"),
-        ({"window": 4}, "window: wanted an odd number, got 4"),
+        ({"colours": 5}, "colours: expected 2 to 4, got 5"),
+        ({"shapes": 1}, "shapes: expected 2 to 4, got 1"),
+        ({"objects": 3}, "objects: expected 4 to 9, got 3"),
+        ({"skills": "spatial, negation"}, "skills: expected some of .*, got negation"),
+        ({"skills": ""}, "skills: expected some of .*, got none"),
+        ({"train_size": 0}, "train_size: expected a whole number >= 1, got 0"),
+        ({"condition": "auto"}, "condition: expected one of task, none, inputs, got 'auto'"),
+        ({"patch": 5}, "patch: expected an even number, got 5"),
+        ({"patch": 10}, "image_size: expected a multiple of patch = 10, got 24"),
+        ({"window": 4}, "window: expected an odd number, got 4"),
     ):
         with pytest.raises(ValueError, match=message):
             NLVR2(**wrong)

@@ -122,22 +122,22 @@ def test_a_seed_and_the_settings_make_the_tokenizer_again() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"num_bands": -1}, "num_bands: wanted a whole number >= 0, got -1"),
-        ({"num_bands": 2.5}, "num_bands: wanted a whole number >= 0, got 2.5"),
-        ({"max_frequency": 0.5}, "max_frequency: wanted a number >= 1, got 0.5"),
-        ({"max_frequency": float("nan")}, "max_frequency: wanted a number >= 1, got nan"),
-        ({"max_frequency": "high"}, "max_frequency: wanted a number >= 1, got 'high'"),
-        ({"spacing": "square"}, "spacing: wanted one of log, linear, got 'square'"),
-        ({"hidden": -2}, "hidden: wanted a whole number >= 0, got -2"),
-        ({"count": 0}, "count: wanted a whole number >= 1, got 0"),
-        ({"count": 9.5}, "count: wanted a whole number >= 1, got 9.5"),
-        ({"solids": 2}, "solids: wanted a whole number >= 3, got 2"),
-        ({"jitter": -0.1}, "jitter: wanted a number of at least 0, got -0.1"),
-        ({"scale": float("inf")}, "scale: wanted a number of at least 0, got inf"),
-        ({"scale": "much"}, "scale: wanted a number of at least 0, got 'much'"),
-        ({"rotate": "w"}, "rotate: wanted one of none, x, y, z, got 'w'"),
-        ({"resample": "maybe"}, "resample: wanted true or false, got 'maybe'"),
-        ({"batch_size": 0}, "batch_size: wanted at least 1, got 0"),
+        ({"num_bands": -1}, "num_bands: expected a whole number >= 0, got -1"),
+        ({"num_bands": 2.5}, "num_bands: expected a whole number >= 0, got 2.5"),
+        ({"max_frequency": 0.5}, "max_frequency: expected a number >= 1, got 0.5"),
+        ({"max_frequency": float("nan")}, "max_frequency: expected a number >= 1, got nan"),
+        ({"max_frequency": "high"}, "max_frequency: expected a number >= 1, got 'high'"),
+        ({"spacing": "square"}, "spacing: expected one of log, linear, got 'square'"),
+        ({"hidden": -2}, "hidden: expected a whole number >= 0, got -2"),
+        ({"count": 0}, "count: expected a whole number >= 1, got 0"),
+        ({"count": 9.5}, "count: expected a whole number >= 1, got 9.5"),
+        ({"solids": 2}, "solids: expected a whole number >= 3, got 2"),
+        ({"jitter": -0.1}, "jitter: expected a number of at least 0, got -0.1"),
+        ({"scale": float("inf")}, "scale: expected a number of at least 0, got inf"),
+        ({"scale": "much"}, "scale: expected a number of at least 0, got 'much'"),
+        ({"rotate": "w"}, "rotate: expected one of none, x, y, z, got 'w'"),
+        ({"resample": "maybe"}, "resample: expected true or false, got 'maybe'"),
+        ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: dict, message: str) -> None:
@@ -146,7 +146,7 @@ def test_wrong_arguments_are_refused(arguments: dict, message: str) -> None:
 
 
 def test_points_without_three_coordinates_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"points: wanted shape .*, got \(2, 5, 2\)"):
+    with pytest.raises(ValueError, match=r"points: expected shape .*, got \(2, 5, 2\)"):
         PointTokenizer(6)(cloud_batch(torch.rand(2, 5, 2)))
 
 
@@ -290,7 +290,7 @@ def test_made_up_clouds_are_as_large_as_real_ones(task: Points) -> None:
 def test_more_points_than_there_are_is_refused(tmp_path) -> None:
     points = np.random.default_rng(0).standard_normal((6, 12, 3))
     np.savez(tmp_path / "a.npz", points=points, labels=np.arange(6) % 2)
-    with pytest.raises(ValueError, match=r"count: wanted at most the 12 points .*a\.npz, got 13"):
+    with pytest.raises(ValueError, match=r"count: expected at most the 12 points .*a\.npz, got 13"):
         Points(data=tmp_path / "a.npz", count=13).prepare()
 
 

@@ -75,33 +75,39 @@ def test_names_as_bytes_are_names(tmp_path: Path) -> None:
 
 
 FILE_DAMAGE = {
-    "no points": ({"points": None}, "wanted an array points, got classes, labels"),
-    "no labels": ({"labels": None}, "wanted an array labels, got classes, points"),
+    "no points": ({"points": None}, "expected an array points, got classes, labels"),
+    "no labels": ({"labels": None}, "expected an array labels, got classes, points"),
     "pickled": (
         {"points": np.array([[1, 2, 3], None], dtype=object)},
-        "points: wanted a plain array, got pickled objects",
+        "points: expected a plain array, got pickled objects",
     ),
     "pickled names": (
         {"classes": np.array(["chair", 7], dtype=object)},
-        "classes: wanted a plain array, got pickled objects",
+        "classes: expected a plain array, got pickled objects",
     ),
-    "words": ({"points": np.full((20, 12, 3), "x")}, "points: wanted numbers, got <U1"),
-    "flat": ({"points": some(20)[0]}, r"points: wanted shape \(clouds, points, 3\), got \(12, 3\)"),
-    "plane": ({"points": some(20)[..., :2]}, r"wanted shape .* got \(20, 12, 2\)"),
+    "words": ({"points": np.full((20, 12, 3), "x")}, "points: expected numbers, got <U1"),
+    "flat": (
+        {"points": some(20)[0]},
+        r"points: expected shape \(clouds, points, 3\), got \(12, 3\)",
+    ),
+    "plane": ({"points": some(20)[..., :2]}, r"expected shape .* got \(20, 12, 2\)"),
     "none": (
         {"points": some(0), "labels": np.arange(0)},
-        r"wanted at least one cloud and one point in it, got \(0, 12, 3\)",
+        r"expected at least one cloud and one point in it, got \(0, 12, 3\)",
     ),
-    "empty": ({"points": some(20, 0)}, r"wanted at least one cloud .* got \(20, 0, 3\)"),
-    "shares": ({"labels": np.linspace(0, 1, 20)}, "labels: wanted whole numbers, got float64"),
-    "few labels": ({"labels": np.arange(19) % 2}, r"labels: wanted 20, one a cloud, got .*\(19,\)"),
+    "empty": ({"points": some(20, 0)}, r"expected at least one cloud .* got \(20, 0, 3\)"),
+    "shares": ({"labels": np.linspace(0, 1, 20)}, "labels: expected whole numbers, got float64"),
+    "few labels": (
+        {"labels": np.arange(19) % 2},
+        r"labels: expected 20, one a cloud, got .*\(19,\)",
+    ),
     "twice": (
         {"classes": np.array(["a", "a"])},
-        "wanted every class once, got 'a' for 0 and for 1",
+        "expected every class once, got 'a' for 0 and for 1",
     ),
-    "unnamed": ({"classes": np.array(["a", " "])}, "wanted a name for class 1, got an empty one"),
-    "no names": ({"classes": np.array([], dtype="U1")}, "wanted class names, got none"),
-    "numbers": ({"classes": np.arange(2)}, "classes: wanted a list of names, got int64"),
+    "unnamed": ({"classes": np.array(["a", " "])}, "expected a name for class 1, got an empty one"),
+    "no names": ({"classes": np.array([], dtype="U1")}, "expected class names, got none"),
+    "numbers": ({"classes": np.arange(2)}, "classes: expected a list of names, got int64"),
 }
 
 
@@ -120,8 +126,8 @@ ROW_DAMAGE = {
     "inf": (lambda p, y: p.__setitem__((3, 0, 2), -np.inf), "got -inf as z of point 0"),
     "one place": (lambda p, y: p.__setitem__(3, 0.25), "got all 12 at one place"),
     "zeros": (lambda p, y: p.__setitem__(3, 0), "got all 12 at one place"),
-    "label": (lambda p, y: y.__setitem__(3, 2), "wanted a label from 0 to 1, got 2"),
-    "negative": (lambda p, y: y.__setitem__(3, -1), "wanted a label from 0 to 1, got -1"),
+    "label": (lambda p, y: y.__setitem__(3, 2), "expected a label from 0 to 1, got 2"),
+    "negative": (lambda p, y: y.__setitem__(3, -1), "expected a label from 0 to 1, got -1"),
 }
 
 
@@ -148,17 +154,17 @@ def test_a_check_lists_all_damaged_rows(tmp_path: Path) -> None:
 
 def test_negative_labels_are_damage_without_class_names_too(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "a.npz", classes=None, labels=np.arange(20) - 1)
-    with pytest.raises(DataError, match=r"row 0: wanted a label of at least 0, got -1"):
+    with pytest.raises(DataError, match=r"row 0: expected a label of at least 0, got -1"):
         task(path).prepare()
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (PAGE, "wanted an npz file, got a web page"),
-        (b"", "wanted an npz file, got an empty file"),
-        (b"\x93NUMPY\x01\x00", "wanted an npz file, got a file that begins with"),
-        (b"PK\x03\x04 no archive", "wanted a readable array, got damage"),
+        (PAGE, "expected an npz file, got a web page"),
+        (b"", "expected an npz file, got an empty file"),
+        (b"\x93NUMPY\x01\x00", "expected an npz file, got a file that begins with"),
+        (b"PK\x03\x04 no archive", "expected a readable array, got damage"),
     ],
 )
 def test_what_is_no_npz_file_is_named(tmp_path: Path, content: bytes, message: str) -> None:
@@ -173,7 +179,7 @@ def test_a_cut_npz_file_is_named(tmp_path: Path, share: float) -> None:
     path = write_npz(tmp_path / "clouds.npz")
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(DataError, match=r"clouds\.npz: the file: wanted a readable array"):
+    with pytest.raises(DataError, match=r"clouds\.npz: the file: expected a readable array"):
         task(path).prepare()
 
 
@@ -182,7 +188,7 @@ def test_a_changed_byte_of_an_npz_file_is_found(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[300] ^= 255  # within the points
     path.write_bytes(content)
-    with pytest.raises(DataError, match=r"clouds\.npz: points: wanted a readable array"):
+    with pytest.raises(DataError, match=r"clouds\.npz: points: expected a readable array"):
         task(path).prepare()
 
 
@@ -190,7 +196,7 @@ def test_a_changed_byte_of_an_npz_file_is_found(tmp_path: Path) -> None:
 def test_an_unknown_file_is_told_of_the_layouts(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"ply\n")
     with pytest.raises(
-        ValueError, match=r"wanted point clouds as .*\.off.*HDF5.*npz.*got .*" + name
+        ValueError, match=r"expected point clouds as .*\.off.*HDF5.*npz.*got .*" + name
     ):
         task(tmp_path / name).prepare()
 
@@ -198,7 +204,7 @@ def test_an_unknown_file_is_told_of_the_layouts(tmp_path: Path, name: str) -> No
 def test_an_unknown_folder_is_told_what_it_holds(tmp_path: Path) -> None:
     (tmp_path / "b.txt").touch()
     (tmp_path / "sub").mkdir()
-    with pytest.raises(ValueError, match=r"wanted point clouds as .*\(b\.txt, sub/\)"):
+    with pytest.raises(ValueError, match=r"expected point clouds as .*\(b\.txt, sub/\)"):
         task(tmp_path).prepare()
     (tmp_path / "b.txt").unlink()
     with pytest.raises(ValueError, match=r"sub \(none\)"):

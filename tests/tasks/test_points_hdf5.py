@@ -139,8 +139,8 @@ def test_damage_of_hdf5_files_is_all_listed(tmp_path: Path) -> None:
     labels = np.array([[0], [1], [2], [3], [0], [1]], np.uint8)
     write_h5(folder / "ply_data_train1.h5", data=points, label=labels)
     cases = {
-        "train2": (PAGE, "wanted an HDF5 file, got a web page"),
-        "train3": (hdf5.MAGIC + b"cut", "wanted a whole HDF5 file, got damage .*truncated"),
+        "train2": (PAGE, "expected an HDF5 file, got a web page"),
+        "train3": (hdf5.MAGIC + b"cut", "expected a whole HDF5 file, got damage .*truncated"),
     }
     for name, (content, _) in cases.items():
         (folder / f"ply_data_{name}.h5").write_bytes(content)
@@ -148,17 +148,17 @@ def test_damage_of_hdf5_files_is_all_listed(tmp_path: Path) -> None:
     write_h5(folder / "ply_data_train5.h5", data=some(2, 11), label=np.zeros((2, 1), np.uint8))
     with open(folder / "train_files.txt", "a") as file:
         file.write("".join(f"\nply_data_train{k}.h5" for k in (2, 3, 4, 5)))
-    with pytest.raises(DataError, match=r"train1\.h5, row 2: wanted finite .* got nan as x"):
+    with pytest.raises(DataError, match=r"train1\.h5, row 2: expected finite .* got nan as x"):
         task(folder).prepare()
     data, found = task(folder).check()
     assert data is not None and len(data.splits["train"]) == 11
     expected = [
-        r"train1.h5, row 2: wanted finite coordinates, got nan as x of point 3",
-        r"train1.h5, row 3: wanted a label from 0 to 2, got 3",
-        r"train2.h5: wanted an HDF5 file, got a web page",
-        r"train3.h5: wanted a whole HDF5 file, got damage",
-        r"train4.h5: wanted an array label, got data",
-        r"train5.h5: wanted clouds of 12 points as in the files before, got 11",
+        r"train1.h5, row 2: expected finite coordinates, got nan as x of point 3",
+        r"train1.h5, row 3: expected a label from 0 to 2, got 3",
+        r"train2.h5: expected an HDF5 file, got a web page",
+        r"train3.h5: expected a whole HDF5 file, got damage",
+        r"train4.h5: expected an array label, got data",
+        r"train5.h5: expected clouds of 12 points as in the files before, got 11",
     ]
     assert len(found.damage) == len(expected)
     for line, part in zip(found.damage, expected, strict=True):
@@ -169,18 +169,20 @@ def test_damage_of_hdf5_files_is_all_listed(tmp_path: Path) -> None:
 def test_wrong_lists_are_named(tmp_path: Path) -> None:
     folder = write_modelnet(tmp_path / "modelnet")
     (folder / "train_files.txt").write_text("\n")
-    with pytest.raises(DataError, match=r"train_files\.txt: wanted names of files"):
+    with pytest.raises(DataError, match=r"train_files\.txt: expected names of files"):
         task(folder).prepare()
     (folder / "shape_names.txt").write_text("bed\nbed\n")
-    with pytest.raises(DataError, match=r"shape_names\.txt: wanted every class once"):
+    with pytest.raises(DataError, match=r"shape_names\.txt: expected every class once"):
         task(folder).prepare()
     (folder / "shape_names.txt").write_bytes(PAGE)
-    with pytest.raises(DataError, match=r"shape_names\.txt: wanted a list of names, got a web"):
+    with pytest.raises(DataError, match=r"shape_names\.txt: expected a list of names, got a web"):
         task(folder).prepare()
     (folder / "shape_names.txt").write_text("a\nb\nc\n")
     for path in (*folder.glob("*.h5"), *folder.glob("*_files.txt")):
         path.unlink()
-    with pytest.raises(DataError, match=r"wanted train_files\.txt or test_files\.txt, got neither"):
+    with pytest.raises(
+        DataError, match=r"expected train_files\.txt or test_files\.txt, got neither"
+    ):
         task(folder).prepare()
 
 

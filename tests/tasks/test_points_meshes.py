@@ -111,7 +111,7 @@ DAMAGE = {
 def test_a_damaged_mesh_is_named_with_its_line(tmp_path: Path, kind: str) -> None:
     text, line, message = DAMAGE[kind]
     where = r"mesh\.off" if line is None else rf"mesh\.off, line {line}"
-    with pytest.raises(DataError, match=rf"{where}: wanted .*{message}"):
+    with pytest.raises(DataError, match=rf"{where}: expected .*{message}"):
         parse(tmp_path, text)
     found = Findings(collect=True)
     assert read_off(tmp_path / "mesh.off", found) is None
@@ -237,12 +237,12 @@ def test_all_damage_of_a_folder_is_listed(tmp_path: Path) -> None:
     assert data is not None and len(data.splits["train"]) == 11 and len(data.splits["test"]) == 5
     assert len(found.damage) == 4
     for part in (
-        "bathtub_0099.off: wanted a mesh of chair, got one of bathtub",
-        "empty: wanted .off meshes in train or test, got none",
-        "bathtub_0002.off: wanted a mesh that begins with OFF, got a web page",
+        "bathtub_0099.off: expected a mesh of chair, got one of bathtub",
+        "empty: expected .off meshes in train or test, got none",
+        "bathtub_0002.off: expected a mesh that begins with OFF, got a web page",
         "chair_0006.off, line ",
     ):
         assert any(part in line for line in found.damage)
-    with pytest.raises(DataError, match=r"bathtub_0099\.off: wanted a mesh of chair"):
+    with pytest.raises(DataError, match=r"bathtub_0099\.off: expected a mesh of chair"):
         task(folder).prepare()
     assert not (tmp_path / "cache").exists()

@@ -36,7 +36,7 @@ class Numbers(TableTask):
         for name, n in self.sizes.items():
             rows = np.arange(n)
             if self.bad and name == "train":
-                found.damaged("numbers.txt, row 13", "wanted a number, got 'x'")
+                found.damaged("numbers.txt, row 13", "expected a number, got 'x'")
                 rows = np.delete(rows, 13)
             splits[name] = Table(
                 rows % 3,
@@ -132,7 +132,7 @@ def test_a_run_and_other_data_agree_on_classes() -> None:
     whole = Numbers(whole_is_test=True)
     whole.adopt(CLASSES)
     assert whole.present("test") is None and len(whole.table("test")) == 60
-    with pytest.raises(ValueError, match="wanted classes among ant, bee, as in the run, got cat"):
+    with pytest.raises(ValueError, match="expected classes among ant, bee, as in the run, got cat"):
         Numbers().adopt(("ant", "bee"))
     with pytest.raises(ValueError, match="holds no train split"):
         whole.table("train")
@@ -164,15 +164,15 @@ def test_limits_choose_from_everywhere() -> None:
 
 
 def test_damage_stops_training_and_is_collected_by_a_check() -> None:
-    with pytest.raises(DataError, match=r"numbers.txt, row 13: wanted a number, got 'x'"):
+    with pytest.raises(DataError, match=r"numbers.txt, row 13: expected a number, got 'x'"):
         Numbers(bad=True).prepare()
     data, found = Numbers(bad=True).check()
-    assert found.damage == ["numbers.txt, row 13: wanted a number, got 'x'"]
+    assert found.damage == ["numbers.txt, row 13: expected a number, got 'x'"]
     assert data is not None and len(data.splits["train"]) == 59
 
 
 def test_errors_say_what_was_wanted(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="batch_size: wanted at least 1, got 0"):
+    with pytest.raises(ValueError, match="batch_size: expected at least 1, got 0"):
         Numbers(batch_size=0)
     with pytest.raises(FileNotFoundError, match="data: no file or folder"):
         Numbers(data=tmp_path / "none")
@@ -182,9 +182,9 @@ def test_errors_say_what_was_wanted(tmp_path: Path) -> None:
         Numbers(batch_size=49).train_batch(0)
     with pytest.raises(ValueError, match="a multiple of the 2 processes, got 5"):
         Numbers(batch_size=5).train_batch(0, 0, 2)
-    with pytest.raises(ValueError, match="split: wanted one of train, val, test, got 'dev'"):
+    with pytest.raises(ValueError, match="split: expected one of train, val, test, got 'dev'"):
         Numbers().table("dev")
-    with pytest.raises(ValueError, match="wanted samples in every split, val has none"):
+    with pytest.raises(ValueError, match="expected samples in every split, val has none"):
         Numbers({"train": 9, "val": 0, "test": 3}).prepare()
 
 
@@ -197,7 +197,7 @@ def test_parameters_of_a_task_come_from_task_set(monkeypatch: pytest.MonkeyPatch
     task = make(sizes={"train": 30}, without_classes=["ant"])
     assert (task.batch_size, task.seed, task.num_classes) == (4, 5, 2)
     for values, message in (
-        ({"size": 1}, r"wanted one of .*sizes.* got 'size' \(nearest: sizes\)"),
+        ({"size": 1}, r"expected one of .*sizes.* got 'size' \(nearest: sizes\)"),
         ({"seed": 1}, "task_set: seed is a flag of its own, --seed"),
         ({"without_classes": 3}, "task_set: .*int"),
     ):

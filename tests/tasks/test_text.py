@@ -213,14 +213,14 @@ def test_the_size_of_the_data_counts_each_text_once() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"bytes": 0}, "bytes: wanted at least 1, got 0"),
-        ({"drop": 1.0}, "drop: wanted a chance from 0 to below 1, got 1.0"),
-        ({"drop": -0.1}, "drop: wanted a chance"),
-        ({"window": 4}, "window: wanted an odd number, got 4"),
-        ({"sentences": 3}, "sentences: wanted at least 20, got 3"),
-        ({"stem_layers": -1}, "stem_layers: wanted at least 0, got -1"),
-        ({"paper_protocol": True}, "paper_protocol: wanted --data with the folder aclImdb"),
-        ({"seed": -1}, "seed: wanted at least 0"),
+        ({"bytes": 0}, "bytes: expected at least 1, got 0"),
+        ({"drop": 1.0}, "drop: expected a chance from 0 to below 1, got 1.0"),
+        ({"drop": -0.1}, "drop: expected a chance"),
+        ({"window": 4}, "window: expected an odd number, got 4"),
+        ({"sentences": 3}, "sentences: expected at least 20, got 3"),
+        ({"stem_layers": -1}, "stem_layers: expected at least 0, got -1"),
+        ({"paper_protocol": True}, "paper_protocol: expected --data with the folder aclImdb"),
+        ({"seed": -1}, "seed: expected at least 0"),
     ],
 )
 def test_wrong_parameters_are_told(settings: dict[str, float], message: str) -> None:

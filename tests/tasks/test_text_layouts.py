@@ -100,15 +100,15 @@ def test_all_damage_of_imdb_is_named(tmp_path: Path) -> None:
         file.unlink()
     assert sorted(collected(top)) == sorted(
         [
-            "train/pos/review.txt: wanted a review called <id>_<rating>.txt, got another name",
-            "train/pos/3_8.txt: wanted a review, got an empty file",
-            "train/pos/4_2.txt: wanted a rating of 7 to 10 in pos, got 2",
-            "test/neg/1_5.txt: wanted a rating of 1 to 4 in neg, got 5",
-            "test/pos: wanted reviews, got an empty folder",
+            "train/pos/review.txt: expected a review called <id>_<rating>.txt, got another name",
+            "train/pos/3_8.txt: expected a review, got an empty file",
+            "train/pos/4_2.txt: expected a rating of 7 to 10 in pos, got 2",
+            "test/neg/1_5.txt: expected a rating of 1 to 4 in neg, got 5",
+            "test/pos: expected reviews, got an empty folder",
         ]
     )
     (top / "test" / "pos").rmdir()
-    assert "test/pos: wanted a folder of reviews, got none" in collected(top)
+    assert "test/pos: expected a folder of reviews, got none" in collected(top)
     found = Findings(collect=True)
     assert len(read_text(top, found, False).splits["train"]) == 22  # the others are still read
 
@@ -143,7 +143,7 @@ def test_a_folder_of_files_has_their_splits(tmp_path: Path) -> None:
     (tmp_path / "val.tsv").unlink()
     assert set(read(tmp_path).splits) == {"train", "test"}
     tsv(tmp_path / "test.tsv", [("a", "x"), ("c", "y"), ("d", "z")])
-    assert collected(tmp_path) == ["test.tsv: wanted labels of train.tsv (a, b), got c, d"]
+    assert collected(tmp_path) == ["test.tsv: expected labels of train.tsv (a, b), got c, d"]
 
 
 def test_what_is_between_label_and_line_end_is_the_text(tmp_path: Path) -> None:
@@ -189,10 +189,10 @@ def test_all_damage_of_a_file_is_named_by_line(tmp_path: Path) -> None:
     path = tmp_path / "t.tsv"
     path.write_text("label\ttext\n1\tfine\n\tno label\n0\t \nalone\n1\ta\tb\n0\tfine too\n")
     assert collected(path) == [
-        "line 3: wanted a label, got none",
-        "line 4: wanted a text, got none",
-        "line 5: wanted 2 columns, label and text, got 1",
-        "line 6: wanted 2 columns, label and text, got 3",
+        "line 3: expected a label, got none",
+        "line 4: expected a text, got none",
+        "line 5: expected 2 columns, label and text, got 1",
+        "line 6: expected 2 columns, label and text, got 3",
     ]
     found = Findings(collect=True)
     assert read_text(path, found, False).splits["train"].columns["text"] == [b"fine", b"fine too"]
@@ -201,11 +201,11 @@ def test_all_damage_of_a_file_is_named_by_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("text\tlabel\n", "line 1: wanted the header label<TAB>text, got 'text\\tlabel'"),
-        ("label,text\n1,a\n", "line 1: wanted the header label<TAB>text, got 'label,text'"),
-        ("<!DOCTYPE html>\n", "line 1: wanted the header label<TAB>text, got '<!DOCTYPE html>'"),
-        ("", "line 1: wanted the header label<TAB>text, got ''"),
-        ("label\ttext\n", "wanted rows after the header, got none that can be used"),
+        ("text\tlabel\n", "line 1: expected the header label<TAB>text, got 'text\\tlabel'"),
+        ("label,text\n1,a\n", "line 1: expected the header label<TAB>text, got 'label,text'"),
+        ("<!DOCTYPE html>\n", "line 1: expected the header label<TAB>text, got '<!DOCTYPE html>'"),
+        ("", "line 1: expected the header label<TAB>text, got ''"),
+        ("label\ttext\n", "expected rows after the header, got none that can be used"),
     ],
 )
 def test_files_that_are_no_tsv_of_ours(content: str, message: str, tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_an_unknown_layout_lists_those_that_are_known(tmp_path: Path) -> None:
 
 def test_the_papers_protocol_is_of_imdb_alone(tmp_path: Path) -> None:
     path = tsv(tmp_path / "t.tsv", [("a", "x")])
-    with pytest.raises(ValueError, match="paper_protocol: wanted the folder aclImdb"):
+    with pytest.raises(ValueError, match="paper_protocol: expected the folder aclImdb"):
         read(path, paper_protocol=True)
 
 

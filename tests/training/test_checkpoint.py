@@ -128,7 +128,7 @@ def test_a_full_disk_keeps_the_old_one(
             patch.setattr("builtins.open", lambda path, mode: Full(path, mode))
         else:
             patch.setattr(os, call, full)
-        with pytest.raises(ck.CheckpointError, match="disk is full.*wanted .* bytes"):
+        with pytest.raises(ck.CheckpointError, match="disk is full.*expected .* bytes"):
             save(tmp_path, 2)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
@@ -154,7 +154,7 @@ def test_a_pickle_is_never_run(tmp_path: Path) -> None:
     ("change", "match"),
     [
         ({"file": "../w.safetensors"}, "file beside it"),
-        ({"format": 99}, "wanted format 1, got 99"),
+        ({"format": 99}, "expected format 1, got 99"),
         ({"file": "gone.safetensors"}, "No such file"),
         ({"step": "x"}, "not a checkpoint record"),
     ],

@@ -69,10 +69,10 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
     )
     text = "\n".join(found)
     assert "unknown key 'widht' (nearest: width)" in text
-    assert "steps: wanted int, got 'many'" in text
+    assert "steps: expected int, got 'many'" in text
     assert "unknown flag 'learnin_rate' (nearest: learning_rate)" in text
-    assert "modules: wanted at least 1, got 0" in text
-    assert "precision: wanted one of 32, bf16-mixed, got '16'" in text
+    assert "modules: expected at least 1, got 0" in text
+    assert "precision: expected one of 32, bf16-mixed, got '16'" in text
     assert "stray" in text
     assert len(found) >= 6
 
@@ -80,15 +80,15 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argv", "match"),
     [
-        (["--learning-rate=0"], "learning_rate: wanted more than 0, got 0"),
-        (["--window=4"], "window: wanted an odd number, got 4"),
-        (["--devices=3", "--batch-size=8"], "batch_size: wanted a multiple of the 3 devices"),
-        (["--curriculum=30:100,60:50"], "curriculum: wanted positive"),
-        (["--min-length=50", "--max-length=20"], "max_length: wanted"),
+        (["--learning-rate=0"], "learning_rate: expected more than 0, got 0"),
+        (["--window=4"], "window: expected an odd number, got 4"),
+        (["--devices=3", "--batch-size=8"], "batch_size: expected a multiple of the 3 devices"),
+        (["--curriculum=30:100,60:50"], "curriculum: expected positive"),
+        (["--min-length=50", "--max-length=20"], "max_length: expected"),
         (["--model=nacc"], "got 'nacc'; did you mean 'nac'?"),
-        (["--width"], "width: wanted a value"),
+        (["--width"], "width: expected a value"),
         (["--config=none.yaml"], "none.yaml: not a readable YAML"),
-        (["--start=nothing"], "start: wanted a run folder with a config.yaml, got nothing"),
+        (["--start=nothing"], "start: expected a run folder with a config.yaml, got nothing"),
         (["--learning-rate=nan"], "learning_rate"),
     ],
 )
@@ -98,7 +98,7 @@ def test_wanted_and_got(argv: list[str], match: str) -> None:
 
 def test_what_is_wrong_is_said_once() -> None:
     (text,) = problems("--model=nacc")
-    assert text.startswith("model: wanted one of perceiver_io")
+    assert text.startswith("model: expected one of perceiver_io")
     with pytest.raises(ConfigError) as caught:
         check_parts(RunConfig(task="listop", prior="rings"))
     assert [text.partition(":")[0] for text in caught.value.problems] == ["task", "prior"]
@@ -108,7 +108,7 @@ def test_a_file_starts_no_code(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text("plugin: [evil.py]\n")
     assert (
-        "plugin: wanted on the command line, as --plugin evil.py"
+        "plugin: expected on the command line, as --plugin evil.py"
         in problems("--config", str(file))[0]
     )
     file.write_text("width: !!python/object/apply:os.system ['true']\n")
@@ -152,7 +152,7 @@ def test_the_engine_gets_the_runs_sizes() -> None:
 
 
 def test_not_a_run_folder(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"wanted a run folder with a config\.yaml"):
+    with pytest.raises(ConfigError, match=r"expected a run folder with a config\.yaml"):
         read_config(tmp_path)
     (tmp_path / "config.yaml").write_text("widht: 3\n")
     with pytest.raises(ConfigError, match="nearest: width"):

@@ -128,7 +128,7 @@ def test_wilson_interval(n: int, share: float) -> None:
 def test_wilson_known_value_and_errors() -> None:
     assert wilson(10, 50) == pytest.approx((0.1124375, 0.3303711), abs=1e-6)
     for right, n in ((1, 0), (3, 2), (-1, 2)):
-        with pytest.raises(ValueError, match="wanted 0 <= right <= n"):
+        with pytest.raises(ValueError, match="expected 0 <= right <= n"):
             wilson(right, n)
 
 
@@ -239,8 +239,8 @@ def test_a_changed_configuration_is_refused_field_by_field(
     changed = arguments(cache, "--resume", str(unbroken), width=10, steps=20)
     assert main(changed) == 2
     said = capsys.readouterr().err
-    assert f"width: wanted 8 as in {unbroken}, got 10" in said
-    assert "steps: wanted 12" in said and "prior: wanted 'ring_of_cliques'" in said
+    assert f"width: expected 8 as in {unbroken}, got 10" in said
+    assert "steps: expected 12" in said and "prior: expected 'ring_of_cliques'" in said
     assert said.count("error:") == 3
     plan = make_plan(parse(["--resume", str(unbroken), "--threads=2"]))
     assert plan.config.threads == 2 and plan.config.width == 8

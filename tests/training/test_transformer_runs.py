@@ -165,19 +165,19 @@ def test_new_classes_from_a_few_samples(tmp_path: Path, capsys: Said) -> None:
     capsys.readouterr()
     assert fewshot([*both, *quick, "--adapt", "codes"]) == 2
     said = capsys.readouterr().err
-    assert "adapt: wanted head or all for a model without a circuit, got codes" in said
+    assert "adapt: expected head or all for a model without a circuit, got codes" in said
 
 
 def test_a_task_without_a_bound_has_no_linformer(tmp_path: Path, capsys: Said) -> None:
     assert train(flags(tmp_path / "run", "--model", "linformer")) == 2
     said = capsys.readouterr().err
-    assert "max_tokens: wanted the most tokens that a sample can have" in said
+    assert "max_tokens: expected the most tokens that a sample can have" in said
     assert not (tmp_path / "run").exists()
 
 
 def test_a_circuit_that_is_asked_for_is_an_error(tmp_path: Path, capsys: Said) -> None:
     assert train(["--model=transformer", "--condition=inputs", "--out", str(tmp_path / "run")]) == 2
-    wanted = "condition: wanted auto or none for model transformer, which has no circuit"
+    wanted = "condition: expected auto or none for model transformer, which has no circuit"
     assert wanted in capsys.readouterr().err
 
 

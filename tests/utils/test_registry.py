@@ -44,7 +44,9 @@ def test_names_are_in_order_and_get_gives_the_class(animals: Registry[Animal]) -
 
 
 def test_an_unknown_name_lists_the_choices_and_the_nearest(animals: Registry[Animal]) -> None:
-    with pytest.raises(ValueError, match=r"animal: wanted one of ant, zebra; got 'zebr'.*'zebra'"):
+    with pytest.raises(
+        ValueError, match=r"animal: expected one of ant, zebra; got 'zebr'.*'zebra'"
+    ):
         animals.get("zebr")
 
 
@@ -55,7 +57,7 @@ def test_a_name_cannot_be_taken_twice(animals: Registry[Animal]) -> None:
 
 
 def test_a_name_is_not_empty(animals: Registry[Animal]) -> None:
-    with pytest.raises(ValueError, match="wanted a non-empty string"):
+    with pytest.raises(ValueError, match="expected a non-empty string"):
         animals.register("")
 
 
@@ -87,7 +89,7 @@ def test_an_entry_point_must_be_a_class(
 ) -> None:
     offer(tmp_path, "rock = quarry:rock", "rock = 3\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(ValueError, match="wanted a class behind entry point"):
+    with pytest.raises(ValueError, match="expected a class behind entry point"):
         animals.get("rock")
 
 
@@ -116,8 +118,8 @@ def test_a_plugin_loaded_twice_keeps_its_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("absent.py", None, "wanted an existing file"),
-        ("notes.txt", "x = 1", "wanted a .py file"),
+        ("absent.py", None, "expected an existing file"),
+        ("notes.txt", "x = 1", "expected a .py file"),
         ("broken.py", "1 / 0", "raised ZeroDivisionError"),
         ("typo.py", "def (", "raised SyntaxError"),
     ],

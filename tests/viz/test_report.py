@@ -286,17 +286,17 @@ def test_places_fill_the_square_and_keep_their_shape() -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"probability": np.zeros((2, 3))}, r"probability: wanted \(U, U\)"),
+        ({"probability": np.zeros((2, 3))}, r"probability: expected \(U, U\)"),
         ({"probability": np.zeros((0, 0))}, r"U >= 1, got \(0, 0\)"),
-        ({"probability": np.full((2, 2), 1.5)}, "probability: wanted values from 0 to 1, got 4"),
-        ({"probability": np.full((2, 2), np.nan)}, "probability: wanted values from 0 to 1"),
-        ({"positions": np.zeros((3, 2))}, r"positions: wanted \(2, 2\), got \(3, 2\)"),
-        ({"positions": np.full((2, 2), np.inf)}, "positions: wanted finite"),
-        ({"order": [0, 0]}, "order: wanted each of 0 … 1 once"),
-        ({"target": np.eye(3)}, r"target: wanted \(2, 2\)"),
-        ({"readout_probability": np.zeros((1, 2))}, "readout_positions: wanted both"),
-        ({"pictures": [Picture("a", "", "", SVG)] * 2}, "pictures: wanted different names"),
-        ({"pictures": [Picture("a", "", "", "<svg")]}, "picture 'a': wanted an SVG"),
+        ({"probability": np.full((2, 2), 1.5)}, "probability: expected values from 0 to 1, got 4"),
+        ({"probability": np.full((2, 2), np.nan)}, "probability: expected values from 0 to 1"),
+        ({"positions": np.zeros((3, 2))}, r"positions: expected \(2, 2\), got \(3, 2\)"),
+        ({"positions": np.full((2, 2), np.inf)}, "positions: expected finite"),
+        ({"order": [0, 0]}, "order: expected each of 0 … 1 once"),
+        ({"target": np.eye(3)}, r"target: expected \(2, 2\)"),
+        ({"readout_probability": np.zeros((1, 2))}, "readout_positions: expected both"),
+        ({"pictures": [Picture("a", "", "", SVG)] * 2}, "pictures: expected different names"),
+        ({"pictures": [Picture("a", "", "", "<svg")]}, "picture 'a': expected an SVG"),
     ],
 )
 def test_what_does_not_fit_is_refused(changed: dict[str, Any], message: str) -> None:

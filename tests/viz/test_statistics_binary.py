@@ -215,10 +215,10 @@ def test_the_embedding_is_the_factor_of_what_it_embeds() -> None:
 @pytest.mark.parametrize(
     ("adjacency", "message"),
     [
-        (np.zeros((2, 3)), r"adjacency: wanted a square matrix, got shape \(2, 3\)"),
-        (np.array([[0, 1], [0, 0]]), "adjacency: wanted a symmetric matrix"),
-        (np.array([[0, 0.5], [0.5, 0]]), "adjacency: wanted entries of 0 and 1"),
-        (np.array([[0, np.nan], [np.nan, 0]]), "adjacency: wanted entries of 0 and 1"),
+        (np.zeros((2, 3)), r"adjacency: expected a square matrix, got shape \(2, 3\)"),
+        (np.array([[0, 1], [0, 0]]), "adjacency: expected a symmetric matrix"),
+        (np.array([[0, 0.5], [0.5, 0]]), "adjacency: expected entries of 0 and 1"),
+        (np.array([[0, np.nan], [np.nan, 0]]), "adjacency: expected entries of 0 and 1"),
     ],
 )
 def test_what_is_no_graph_is_refused(adjacency: np.ndarray, message: str) -> None:
@@ -233,7 +233,7 @@ def test_the_diagonal_is_not_looked_at() -> None:
 def test_undefined_has_a_reason_and_numbers_are_finite() -> None:
     assert s.undefined("no links") == {"value": None, "reason": "no links"}
     assert json.dumps(s.defined(np.float64(1.5), list=np.arange(2)), allow_nan=False)
-    with pytest.raises(ValueError, match="sd: wanted a finite number, got nan"):
+    with pytest.raises(ValueError, match="sd: expected a finite number, got nan"):
         s.defined(1.0, sd=float("nan"))
 
 

@@ -44,7 +44,7 @@ def test_nodes_without_links_are_groups_of_their_own() -> None:
 def test_no_links_no_communities() -> None:
     found = s.communities(np.eye(5))
     assert found["labels"] is None and found["modularity"] == s.undefined("no links")
-    with pytest.raises(ValueError, match="seeds: wanted at least 1, got 0"):
+    with pytest.raises(ValueError, match="seeds: expected at least 1, got 0"):
         s.communities(np.eye(5), seeds=0)
 
 
@@ -58,7 +58,7 @@ def test_adjusted_rand_as_scikit_learn_says(pairs: list[tuple[int, int]]) -> Non
 
 
 def test_adjusted_rand_needs_the_same_nodes() -> None:
-    with pytest.raises(ValueError, match="other: wanted as many labels"):
+    with pytest.raises(ValueError, match="other: expected as many labels"):
         s.adjusted_rand(np.arange(3), np.arange(4))
 
 
@@ -150,7 +150,7 @@ def test_small_empty_and_complete_graphs(n: int, full: bool) -> None:
 
 
 def test_labels_must_fit() -> None:
-    with pytest.raises(ValueError, match=r"labels: wanted shape \(4,\), got \(3,\)"):
+    with pytest.raises(ValueError, match=r"labels: expected shape \(4,\), got \(3,\)"):
         s.block_models(np.ones((4, 4)) - np.eye(4), np.arange(3))
-    with pytest.raises(ValueError, match=r"labels: wanted shape \(4,\), got \(3,\)"):
+    with pytest.raises(ValueError, match=r"labels: expected shape \(4,\), got \(3,\)"):
         s.modularity(np.ones((4, 4)), np.arange(3))

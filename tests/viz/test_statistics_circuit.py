@@ -174,13 +174,13 @@ def test_progress_rises_to_one() -> None:
 @pytest.mark.parametrize(
     ("p", "numbers", "message"),
     [
-        (np.ones((2, 3)), {}, r"probability: wanted a square matrix, got shape \(2, 3\)"),
-        (np.full((3, 3), 1.5), {}, r"probability: wanted numbers in \[0, 1\]"),
-        (np.full((3, 3), np.nan), {}, r"probability: wanted numbers in \[0, 1\]"),
-        (np.triu(np.ones((3, 3))), {}, "probability: wanted a symmetric matrix"),
-        (np.ones((0, 0)), {}, "probability: wanted at least one module, got none"),
-        (np.ones((3, 3)), {"samples": 0}, "samples: wanted at least 1, got 0"),
-        (np.ones((3, 3)), {"nulls": -1}, "nulls: wanted at least 0, got -1"),
+        (np.ones((2, 3)), {}, r"probability: expected a square matrix, got shape \(2, 3\)"),
+        (np.full((3, 3), 1.5), {}, r"probability: expected numbers in \[0, 1\]"),
+        (np.full((3, 3), np.nan), {}, r"probability: expected numbers in \[0, 1\]"),
+        (np.triu(np.ones((3, 3))), {}, "probability: expected a symmetric matrix"),
+        (np.ones((0, 0)), {}, "probability: expected at least one module, got none"),
+        (np.ones((3, 3)), {"samples": 0}, "samples: expected at least 1, got 0"),
+        (np.ones((3, 3)), {"nulls": -1}, "nulls: expected at least 0, got -1"),
     ],
 )
 def test_what_will_not_do_is_refused(p: np.ndarray, numbers: dict, message: str) -> None:

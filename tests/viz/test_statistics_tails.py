@@ -127,5 +127,5 @@ def test_nothing_is_called_scale_free_and_all_is_json_and_repeatable() -> None:
 
 
 def test_degrees_are_whole_numbers() -> None:
-    with pytest.raises(ValueError, match="degrees: wanted whole numbers"):
+    with pytest.raises(ValueError, match="degrees: expected whole numbers"):
         degree_tail(np.array([1.5, 2]))

@@ -108,12 +108,12 @@ def test_a_link_within_a_community_has_its_colour() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"colour_by": "community"}, "labels: wanted the community of each module"),
-        ({"colour_by": "role"}, "colour_by: wanted 'degree', 'community' or numbers, got 'role'"),
-        ({"colour_by": [1, 2]}, "colour_by: wanted 3 numbers"),
-        ({"labels": [0, 1]}, "labels: wanted 3 whole numbers"),
-        ({"positions": np.zeros((2, 2))}, r"positions: wanted \(3, 2\)"),
-        ({"readout_probability": np.ones((2, 2))}, r"readout_probability: wanted \(O, 3\)"),
+        ({"colour_by": "community"}, "labels: expected the community of each module"),
+        ({"colour_by": "role"}, "colour_by: expected 'degree', 'community' or numbers, got 'role'"),
+        ({"colour_by": [1, 2]}, "colour_by: expected 3 numbers"),
+        ({"labels": [0, 1]}, "labels: expected 3 whole numbers"),
+        ({"positions": np.zeros((2, 2))}, r"positions: expected \(3, 2\)"),
+        ({"readout_probability": np.ones((2, 2))}, r"readout_probability: expected \(O, 3\)"),
     ],
 )
 def test_what_does_not_fit_is_refused(arguments: dict, message: str) -> None:
@@ -140,7 +140,7 @@ def test_all_registered_priors_but_none_are_drawn(monkeypatch: pytest.MonkeyPatc
     titles = [axes.get_title("left") for axes in priors_figure(n=8).axes]
     shown = {title.split(":")[0].replace(" ", "_") for title in titles if title}
     assert shown == set(PRIORS.names()) - {"none"}
-    with pytest.raises(ValueError, match="priors: wanted at least one"):
+    with pytest.raises(ValueError, match="priors: expected at least one"):
         priors_figure([])
 
 
@@ -156,7 +156,7 @@ def test_the_circuit_is_in_matched_order_beside_its_prior() -> None:
     assert images[2].max() == 0 and "mean square 0" in figure.axes[2].get_title("left")
     assert links(figure, 3) == int((torch.triu(target, 1) > 0.5).sum())
     assert len(circuit_figure("title", link, target, order).axes) == 3 + 2  # two scales
-    with pytest.raises(ValueError, match="link, target, permutation: wanted"):
+    with pytest.raises(ValueError, match="link, target, permutation: expected"):
         circuit_figure("title", link, target, order[:5])
 
 
@@ -197,9 +197,9 @@ def test_degrees_have_a_line_a_view_and_a_fitting_scale() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (({},), "views: wanted degrees of at least one view"),
-        (({"threshold": [-1.0]},), r"views\['threshold'\]: wanted finite degrees of at least 0"),
-        (({"threshold": [1.0]}, None, "cubic"), "scale: wanted 'auto', 'linear' or 'log'"),
+        (({},), "views: expected degrees of at least one view"),
+        (({"threshold": [-1.0]},), r"views\['threshold'\]: expected finite degrees of at least 0"),
+        (({"threshold": [1.0]}, None, "cubic"), "scale: expected 'auto', 'linear' or 'log'"),
     ],
 )
 def test_what_are_no_degrees_is_refused(arguments: tuple, message: str) -> None:
@@ -211,7 +211,7 @@ def test_blocks_show_their_numbers() -> None:
     figure = block_figure({"SBM": [[0.9, 0.05], [0.05, 0.8]], "DCSBM": [[30, 2], [2, 25.5]]})
     shown = [[text.get_text() for text in axes.texts] for axes in figure.axes[:2]]
     assert shown == [["0.90", "0.05", "0.05", "0.80"], ["30", "2", "2", "25.5"]]
-    with pytest.raises(ValueError, match=r"blocks\['SBM'\]: wanted a \(n, n\) matrix"):
+    with pytest.raises(ValueError, match=r"blocks\['SBM'\]: expected a \(n, n\) matrix"):
         block_figure({"SBM": [[1, 2]]})
 
 
@@ -221,5 +221,5 @@ def test_latent_positions_are_points() -> None:
     np.testing.assert_array_equal(dots(figure).get_offsets(), places[:, :2])
     np.testing.assert_array_equal(dots(figure, 1).get_offsets(), places[:, 1:3])
     assert figure.axes[2].get_title("left") == "4 kept"
-    with pytest.raises(ValueError, match="embedding: wanted finite numbers"):
+    with pytest.raises(ValueError, match="embedding: expected finite numbers"):
         spectral_figure([[np.nan, 1.0]])

@@ -100,10 +100,10 @@ def test_no_read_out_is_no_error() -> None:
 @pytest.mark.parametrize(
     ("link", "message"),
     [
-        (np.ones((2, 3)), r"probability: wanted a \(n, n\) matrix, got shape \(2, 3\)"),
-        (np.ones((0, 0)), "probability: wanted"),
-        (np.full((2, 2), np.nan), "probability: wanted finite numbers"),
-        (2 * np.ones((2, 2)), r"probability: wanted probabilities in \[0, 1\], got 2 to 2"),
+        (np.ones((2, 3)), r"probability: expected a \(n, n\) matrix, got shape \(2, 3\)"),
+        (np.ones((0, 0)), "probability: expected"),
+        (np.full((2, 2), np.nan), "probability: expected finite numbers"),
+        (2 * np.ones((2, 2)), r"probability: expected probabilities in \[0, 1\], got 2 to 2"),
     ],
 )
 def test_what_is_no_probability_is_refused(link: np.ndarray, message: str) -> None:
@@ -112,9 +112,9 @@ def test_what_is_no_probability_is_refused(link: np.ndarray, message: str) -> No
 
 
 def test_positions_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"start: wanted finite positions \(3, 2\)"):
+    with pytest.raises(ValueError, match=r"start: expected finite positions \(3, 2\)"):
         force_layout(np.eye(3), start=np.zeros((4, 2)))
-    with pytest.raises(ValueError, match=r"readout_probability: wanted \(O, 3\)"):
+    with pytest.raises(ValueError, match=r"readout_probability: expected \(O, 3\)"):
         readout_layout(np.zeros((3, 2)), np.zeros((2, 4)))
-    with pytest.raises(ValueError, match="positions: wanted"):
+    with pytest.raises(ValueError, match="positions: expected"):
         readout_layout(np.zeros((3, 3)), np.zeros((2, 3)))

@@ -112,7 +112,7 @@ def test_ids_are_unique_in_a_page_and_every_reference_is_met() -> None:
 def test_svg_says_what_it_is() -> None:
     text = to_svg(drawing(), label='P > "half" & more')
     assert ElementTree.fromstring(text).attrib["aria-label"] == 'P > "half" & more'
-    with pytest.raises(ValueError, match="prefix: wanted a letter, .* got '2nd'"):
+    with pytest.raises(ValueError, match="prefix: expected a letter, .* got '2nd'"):
         to_svg(drawing(), prefix="2nd")
 
 
@@ -138,7 +138,9 @@ def test_save_writes_by_suffix_and_repeats_itself(
 
 
 def test_save_refuses_other_suffixes(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"path: wanted one of \.svg, \.png, \.pdf, got 'a\.bmp'"):
+    with pytest.raises(
+        ValueError, match=r"path: expected one of \.svg, \.png, \.pdf, got 'a\.bmp'"
+    ):
         save(drawing(), tmp_path / "a.bmp")
     assert not list(tmp_path.iterdir())
 
@@ -178,5 +180,5 @@ def test_the_package_is_light_and_forwards_its_names() -> None:
 
 def test_helpers_of_tables() -> None:
     np.testing.assert_array_equal(column([{"a": 1}, {"a": None}, {}], "a"), [1, np.nan, np.nan])
-    with pytest.raises(ValueError, match="labels: wanted 2 whole numbers"):
+    with pytest.raises(ValueError, match="labels: expected 2 whole numbers"):
         label_array("labels", [0, 0.5], 2)

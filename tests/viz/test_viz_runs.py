@@ -77,11 +77,11 @@ def test_missing_and_empty_columns_are_left_out(tmp_path: Path) -> None:
     assert titles(training_figure({k: METRICS[k] for k in ("step", "mean_degree")})) == [
         "mean degree"
     ]
-    with pytest.raises(ValueError, match="metrics: wanted a column 'step'"):
+    with pytest.raises(ValueError, match="metrics: expected a column 'step'"):
         training_figure({"loss": STEPS})
-    with pytest.raises(ValueError, match="metrics: wanted numbers in one of"):
+    with pytest.raises(ValueError, match="metrics: expected numbers in one of"):
         training_figure({"step": STEPS, "isolated": np.full(20, np.nan)})
-    with pytest.raises(ValueError, match="wanted 20 rows of task_loss, got 3"):
+    with pytest.raises(ValueError, match="expected 20 rows of task_loss, got 3"):
         training_figure({"step": STEPS, "task_loss": np.ones(3)})
 
 
@@ -105,7 +105,7 @@ def test_metrics_are_columns_with_nan_for_nothing(tmp_path: Path) -> None:
     path.write_text("step,val_accuracy\n1,\n2,0.5\n")
     np.testing.assert_array_equal(read_metrics(path)["val_accuracy"], [np.nan, 0.5])
     path.write_text("step,val_accuracy\n1\n2,0.5\n")
-    with pytest.raises(ValueError, match="wanted rows of 2 numbers"):
+    with pytest.raises(ValueError, match="expected rows of 2 numbers"):
         read_metrics(path)
 
 
@@ -149,9 +149,12 @@ def test_dropping_without_times_or_numbers() -> None:
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], "rows: wanted at least one"),
-        ([{"model": "nac", "keep": 1.0}], r"rows\[0\]: wanted model, order and keep, got no order"),
-        ([dropped("nac", "degree", 0.0, 0.5)], r"rows\[0\]: wanted keep in \(0, 1\], got 0"),
+        ([], "rows: expected at least one"),
+        (
+            [{"model": "nac", "keep": 1.0}],
+            r"rows\[0\]: expected model, order and keep, got no order",
+        ),
+        ([dropped("nac", "degree", 0.0, 0.5)], r"rows\[0\]: expected keep in \(0, 1\], got 0"),
     ],
 )
 def test_rows_that_say_nothing_are_refused(rows: list, message: str) -> None:
@@ -194,19 +197,19 @@ def test_p_of_a_frame_is_that_of_the_kernel() -> None:
 
 
 def test_damaged_frames_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"wanted frames/step_\*\.npz, got none"):
+    with pytest.raises(ValueError, match=r"expected frames/step_\*\.npz, got none"):
         read_frames(tmp_path)
     write_frames(tmp_path, forming())
     path = tmp_path / "frames" / "step_00000200.npz"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match=r"step_00000200\.npz: wanted a frame with signatures"):
+    with pytest.raises(ValueError, match=r"step_00000200\.npz: expected a frame with signatures"):
         read_frames(tmp_path)
     np.savez(path, processor_signatures=np.array([{}], dtype=object))  # needs pickle
-    with pytest.raises(ValueError, match=r"step_00000200\.npz: wanted a frame"):
+    with pytest.raises(ValueError, match=r"step_00000200\.npz: expected a frame"):
         read_frames(tmp_path)
     np.savez(path, processor_signatures=np.ones((5, 16)), readout_signatures=np.ones((2, 16)))
-    with pytest.raises(ValueError, match=r"wanted signatures \(12, 16\) as in the first"):
+    with pytest.raises(ValueError, match=r"expected signatures \(12, 16\) as in the first"):
         read_frames(tmp_path)
 
 
@@ -245,10 +248,10 @@ def test_chosen_frames_follow_the_change() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"steps": [7]}, "steps: wanted some of"),
-        ({"order": [0] * 12}, r"order: wanted a permutation of 0\.\.11"),
-        ({"distances": [0.1]}, "distances: wanted 6 numbers, got 1"),
-        ({"positions": np.zeros((3, 2))}, r"positions: wanted \(12, 2\)"),
+        ({"steps": [7]}, "steps: expected some of"),
+        ({"order": [0] * 12}, r"order: expected a permutation of 0\.\.11"),
+        ({"distances": [0.1]}, "distances: expected 6 numbers, got 1"),
+        ({"positions": np.zeros((3, 2))}, r"positions: expected \(12, 2\)"),
     ],
 )
 def test_frames_that_do_not_fit_are_refused(arguments: dict, message: str) -> None:
@@ -281,9 +284,9 @@ def test_the_animation_has_every_moment(tmp_path: Path) -> None:
     first = path.read_bytes()
     save_animation(frames, path, labels=np.arange(12) % 3, between=1, dpi=30, rate=10, hold=3)
     assert path.read_bytes() == first
-    with pytest.raises(ValueError, match=r"path: wanted a name that ends in \.gif"):
+    with pytest.raises(ValueError, match=r"path: expected a name that ends in \.gif"):
         save_animation(frames, tmp_path / "forming.mp4")
-    with pytest.raises(ValueError, match="frames: wanted at least one"):
+    with pytest.raises(ValueError, match="frames: expected at least one"):
         save_animation([], path)
 
 
@@ -309,11 +312,11 @@ def test_an_embedding_has_a_panel_a_perplexity() -> None:
 @pytest.mark.parametrize(
     ("links", "perplexity", "message"),
     [
-        (np.ones((2, 4, 4)), 1, "link_matrices: wanted at least 3 circuits, got 2"),
-        (np.ones((4, 4, 4)), 4, "perplexity: wanted above 0 and below the number of circuits, 4"),
-        (np.ones((4, 4, 4)), 2, "link_matrices: wanted circuits that differ"),
-        ([np.ones((3, 3)), np.ones((4, 4))], 1, "link_matrices: wanted circuits of one size"),
-        (np.ones((4, 1, 1)), 2, r"link_matrices: wanted \(m, U, U\), U > 1"),
+        (np.ones((2, 4, 4)), 1, "link_matrices: expected at least 3 circuits, got 2"),
+        (np.ones((4, 4, 4)), 4, "perplexity: expected above 0 and below the number of circuits, 4"),
+        (np.ones((4, 4, 4)), 2, "link_matrices: expected circuits that differ"),
+        ([np.ones((3, 3)), np.ones((4, 4))], 1, "link_matrices: expected circuits of one size"),
+        (np.ones((4, 1, 1)), 2, r"link_matrices: expected \(m, U, U\), U > 1"),
     ],
 )
 def test_circuits_that_cannot_be_embedded(links: Any, perplexity: float, message: str) -> None:
@@ -359,9 +362,9 @@ def test_what_is_not_known_of_modules_is_left_out() -> None:
     )
     assert titles(figure) == ["modules removed: rank correlation undefined"]
     assert figure.axes[0].get_ylabel() == "loss gained without it"
-    with pytest.raises(ValueError, match="stats: wanted code_similarity with P"):
+    with pytest.raises(ValueError, match="stats: expected code_similarity with P"):
         modules_figure({"modules": [{"degree": 1.0}]})
-    with pytest.raises(ValueError, match="token_names: wanted 2, got 1"):
+    with pytest.raises(ValueError, match="token_names: expected 2, got 1"):
         modules_figure({"token_attention": np.ones((3, 2)), "token_names": ["a"]})
-    with pytest.raises(ValueError, match=r"code_similarity: wanted a \(2, 2\) matrix"):
+    with pytest.raises(ValueError, match=r"code_similarity: expected a \(2, 2\) matrix"):
         modules_figure({"code_similarity": np.eye(3), "P": np.eye(2)})

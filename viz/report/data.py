@@ -60,42 +60,42 @@ def check_data(data: ReportData) -> None:
     """Shapes, ranges and names.
 
     Raises:
-        ValueError: Naming the field, what was wanted and what came.
+        ValueError: Naming the field, what was expected and what came.
     """
     shape = np.shape(data.probability)
     if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
-        raise ValueError(f"probability: wanted (U, U) with U >= 1, got {shape}")
+        raise ValueError(f"probability: expected (U, U) with U >= 1, got {shape}")
     modules = shape[0]
     _probabilities("probability", data.probability, (modules, modules))
     _points("positions", data.positions, modules)
     if (data.readout_probability is None) != (data.readout_positions is None):
         raise ValueError(
-            "readout_positions: wanted both readout_probability and readout_positions, got one"
+            "readout_positions: expected both readout_probability and readout_positions, got one"
         )
     if data.readout_probability is not None and data.readout_positions is not None:
         count = len(data.readout_probability)
         _probabilities("readout_probability", data.readout_probability, (count, modules))
         _points("readout_positions", data.readout_positions, count)
     if sorted(int(k) for k in data.order) != list(range(modules)):
-        raise ValueError(f"order: wanted each of 0 … {modules - 1} once, got {len(data.order)}")
+        raise ValueError(f"order: expected each of 0 … {modules - 1} once, got {len(data.order)}")
     if data.target is not None:
         _probabilities("target", data.target, (modules, modules))
     names = [picture.name for picture in data.pictures]
     if len(set(names)) < len(names):
-        raise ValueError(f"pictures: wanted different names, got {names}")
+        raise ValueError(f"pictures: expected different names, got {names}")
 
 
 def _probabilities(name: str, values: np.ndarray, shape: tuple[int, int]) -> None:
     if np.shape(values) != shape:
-        raise ValueError(f"{name}: wanted {shape}, got {np.shape(values)}")
+        raise ValueError(f"{name}: expected {shape}, got {np.shape(values)}")
     # Cosines of equal vectors miss 1 by rounding, so P may pass 1 by as much.
     good = (np.asarray(values) >= -1e-6) & (np.asarray(values) <= 1 + 1e-6)
     if not good.all():
-        raise ValueError(f"{name}: wanted values from 0 to 1, got {(~good).sum()} others")
+        raise ValueError(f"{name}: expected values from 0 to 1, got {(~good).sum()} others")
 
 
 def _points(name: str, values: np.ndarray, count: int) -> None:
     if np.shape(values) != (count, 2):
-        raise ValueError(f"{name}: wanted ({count}, 2), got {np.shape(values)}")
+        raise ValueError(f"{name}: expected ({count}, 2), got {np.shape(values)}")
     if not np.isfinite(values).all():
-        raise ValueError(f"{name}: wanted finite numbers, got others")
+        raise ValueError(f"{name}: expected finite numbers, got others")

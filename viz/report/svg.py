@@ -26,9 +26,9 @@ def embedded_svg(name: str, text: str, prefix: str) -> str:
     try:
         root = ET.fromstring(text)
     except ET.ParseError as error:
-        raise ValueError(f"picture {name!r}: wanted an SVG document, got {error}") from error
+        raise ValueError(f"picture {name!r}: expected an SVG document, got {error}") from error
     if root.tag not in (f"{{{SVG}}}svg", "svg"):
-        raise ValueError(f"picture {name!r}: wanted an SVG document, got <{root.tag}>")
+        raise ValueError(f"picture {name!r}: expected an SVG document, got <{root.tag}>")
     _clean(root, prefix)
     width, height = (_points(root.attrib.pop(side, "")) for side in ("width", "height"))
     if "viewBox" not in root.attrib and width and height:

@@ -27,14 +27,14 @@ def check_adjacency(adjacency: np.ndarray) -> Binary:
     """
     matrix = np.asarray(adjacency)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(f"adjacency: wanted a square matrix, got shape {matrix.shape}")
+        raise ValueError(f"adjacency: expected a square matrix, got shape {matrix.shape}")
     links = np.array(matrix != 0, dtype=np.uint8, order="C")
     np.fill_diagonal(links, 0)
     # Asked often, of graphs just made too: one comparison of all, the diagonal put aside.
     if np.count_nonzero(matrix != links) != np.count_nonzero(np.diagonal(matrix)):
-        raise ValueError("adjacency: wanted entries of 0 and 1, got others")
+        raise ValueError("adjacency: expected entries of 0 and 1, got others")
     if not (links == links.T).all():
-        raise ValueError("adjacency: wanted a symmetric matrix, got one that is not")
+        raise ValueError("adjacency: expected a symmetric matrix, got one that is not")
     return links
 
 

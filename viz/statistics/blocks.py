@@ -71,7 +71,7 @@ def block_models(
 def _contiguous(labels: np.ndarray, n: int) -> Labels:
     given = np.asarray(labels)
     if given.shape != (n,):
-        raise ValueError(f"labels: wanted shape ({n},), got {given.shape}")
+        raise ValueError(f"labels: expected shape ({n},), got {given.shape}")
     return np.unique(given, return_inverse=True)[1]
 
 

@@ -52,10 +52,10 @@ def circuit_statistics(
     """
     w = check_weight(probability)
     if not len(w):
-        raise ValueError("probability: wanted at least one module, got none")
+        raise ValueError("probability: expected at least one module, got none")
     for name, value, least in (("nulls", nulls, 0), ("samples", samples, 1), ("seeds", seeds, 1)):
         if value < least:
-            raise ValueError(f"{name}: wanted at least {least}, got {value}")
+            raise ValueError(f"{name}: expected at least {least}, got {value}")
     each = nulls + LATTICES + 4
     counter = Counter(progress, (samples + 1) * each + 20)
 

@@ -54,7 +54,7 @@ def prior_distances(
     """
     link = torch.as_tensor(np.asarray(probability, dtype=np.float64))
     if link.dim() != 2 or link.shape[0] != link.shape[1]:
-        raise ValueError(f"probability: wanted a square matrix, got shape {tuple(link.shape)}")
+        raise ValueError(f"probability: expected a square matrix, got shape {tuple(link.shape)}")
     n = len(link)
     if priors is None:
         priors = {name: get_prior(name) for name in PRIORS.names()}

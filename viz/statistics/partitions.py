@@ -15,7 +15,7 @@ Labels = NDArray[np.int64]
 
 
 class Leiden:
-    """Leiden by modularity on one graph, from as many seeds as are wanted.
+    """Leiden by modularity on one graph, from as many seeds as are given.
 
     graspologic's ``leiden`` hands a list of links to its compiled part, graspologic-native.
     Doing that ourselves makes the list once for all seeds (at 1024 modules 0.1 s of 1.9 s), and
@@ -68,7 +68,7 @@ def communities(weight: np.ndarray, *, seeds: int = 10, seed: int = 0) -> Statis
         ValueError: If the matrix or ``seeds`` will not do.
     """
     if seeds < 1:
-        raise ValueError(f"seeds: wanted at least 1, got {seeds}")
+        raise ValueError(f"seeds: expected at least 1, got {seeds}")
     graph = Leiden(weight)
     if not graph.weight.any():
         none = undefined("no links")
@@ -111,7 +111,7 @@ def adjusted_rand(one: np.ndarray, other: np.ndarray) -> Statistic:
     """
     a, b = np.unique(one, return_inverse=True)[1], np.unique(other, return_inverse=True)[1]
     if a.shape != b.shape or a.ndim != 1:
-        raise ValueError(f"other: wanted as many labels as in one, {a.shape}, got {b.shape}")
+        raise ValueError(f"other: expected as many labels as in one, {a.shape}, got {b.shape}")
     if len(a) < 2:
         return undefined(f"{len(a)} nodes make no pairs")
     table = np.zeros((a.max() + 1, b.max() + 1), np.int64)

@@ -58,7 +58,7 @@ def degree_tail(degrees: np.ndarray, *, bootstrap: int = 200, seed: int = 0) -> 
     """
     given = np.asarray(degrees, dtype=float).ravel()
     if not ((given >= 0) & (given == np.round(given))).all():
-        raise ValueError("degrees: wanted whole numbers of at least 0, got others")
+        raise ValueError("degrees: expected whole numbers of at least 0, got others")
     x = np.sort(given[given > 0])
     if len(np.unique(x)) < 2:
         reason = f"{len(np.unique(x))} distinct degree(s) above 0: no tail to speak of"

@@ -36,7 +36,7 @@ def _plain(name: str, item: Any) -> Any:
     if isinstance(item, dict):
         return {str(key): _plain(name, part) for key, part in item.items()}
     if isinstance(item, float) and not math.isfinite(item):
-        raise ValueError(f"{name}: wanted a finite number, got {item}")
+        raise ValueError(f"{name}: expected a finite number, got {item}")
     return item
 
 

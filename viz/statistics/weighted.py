@@ -27,13 +27,13 @@ def check_weight(weight: np.ndarray, name: str = "probability") -> Weight:
     """
     matrix = np.array(weight, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(f"{name}: wanted a square matrix, got shape {matrix.shape}")
+        raise ValueError(f"{name}: expected a square matrix, got shape {matrix.shape}")
     np.fill_diagonal(matrix, 0.0)
     # Written so that NaN fails too.
     if not (matrix.min(initial=0) >= 0 and matrix.max(initial=0) <= 1 + ROUNDING):
-        raise ValueError(f"{name}: wanted numbers in [0, 1], got others")
+        raise ValueError(f"{name}: expected numbers in [0, 1], got others")
     if not abs(matrix - matrix.T).max(initial=0) <= ROUNDING:
-        raise ValueError(f"{name}: wanted a symmetric matrix, got one that is not")
+        raise ValueError(f"{name}: expected a symmetric matrix, got one that is not")
     return ((matrix + matrix.T) / 2).clip(0.0, 1.0)
 
 
@@ -135,7 +135,7 @@ def modularity(weight: np.ndarray, labels: np.ndarray) -> Statistic:
     w = check_weight(weight)
     label = np.asarray(labels)
     if label.shape != (len(w),):
-        raise ValueError(f"labels: wanted shape ({len(w)},), got {label.shape}")
+        raise ValueError(f"labels: expected shape ({len(w)},), got {label.shape}")
     total = w.sum()
     if total == 0:
         return undefined("no links")

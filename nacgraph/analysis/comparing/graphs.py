@@ -84,14 +84,14 @@ def check_links(p: np.ndarray, name: str) -> np.ndarray:
     """Link probabilities (U, U) as float64, exactly symmetric, with diagonal 1."""
     p = np.asarray(p)
     if p.ndim != 2 or p.shape[0] != p.shape[1] or len(p) == 0:
-        raise ValueError(f"{name}: wanted a square matrix (U, U), got shape {p.shape}")
+        raise ValueError(f"{name}: expected a square matrix (U, U), got shape {p.shape}")
     if not np.issubdtype(p.dtype, np.floating):
-        raise ValueError(f"{name}: wanted link probabilities, got numbers of type {p.dtype}")
+        raise ValueError(f"{name}: expected link probabilities, got numbers of type {p.dtype}")
     p = p.astype(np.float64)
     if not np.isfinite(p).all() or p.min() < 0 or p.max() > 1 + 1e-6:
-        raise ValueError(f"{name}: wanted probabilities in [0, 1], got others")
+        raise ValueError(f"{name}: expected probabilities in [0, 1], got others")
     if np.abs(p - p.T).max() > 1e-5:
-        raise ValueError(f"{name}: wanted a symmetric matrix, got one that is not")
+        raise ValueError(f"{name}: expected a symmetric matrix, got one that is not")
     p = np.minimum((p + p.T) / 2, 1.0)
     np.fill_diagonal(p, 1.0)
     return p

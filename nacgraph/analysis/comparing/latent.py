@@ -44,7 +44,7 @@ def latent_positions(
     """
     name = "latent_position_test" if order is not None else "latent_distribution_test"
     if min(len(a), len(b)) < LEAST:
-        return undefined(f"{min(len(a), len(b))} modules are too few, wanted {LEAST}") | {
+        return undefined(f"{min(len(a), len(b))} modules are too few, expected {LEAST}") | {
             "test": name
         }
     rng = np.random.default_rng([seed, 7])

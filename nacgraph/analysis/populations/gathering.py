@@ -56,13 +56,13 @@ def gather(
     """
     if model.config.condition == "none":
         raise ValueError(
-            "run: wanted a conditional circuit, one for each sample, got one that all samples "
+            "run: expected a conditional circuit, one for each sample, got one that all samples "
             "share; train one with nacgraph train --condition inputs, or with --condition task "
             "where the task has a condition (nlvr2 has)"
         )
     bandwidth = model.circuit.kernel.bandwidth
     if math.isinf(bandwidth):
-        raise ValueError("run: wanted learned links, got the complete graph, the same for all")
+        raise ValueError("run: expected learned links, got the complete graph, the same for all")
     model.eval()
     found: dict[bytes, tuple[int, int]] = {}
     links: list[NDArray[np.float32]] = []

@@ -30,12 +30,12 @@ def components(links: NDArray[np.float32], count: int = COMPONENTS) -> Floats:
     m, n = links.shape[:2]
     if m < 3 or n < 2:
         raise ValueError(
-            f"circuits: wanted at least 3 different ones of at least 2 modules, got {m} of {n}"
+            f"circuits: expected at least 3 different ones of at least 2 modules, got {m} of {n}"
         )
     flat = lower_triangles(links)
     if np.abs(flat - flat.mean(0, dtype=np.float64)).max() < ALIKE:
         raise ValueError(
-            "circuits: wanted circuits that differ, got the same for every sample: the generator "
+            "circuits: expected circuits that differ, got the same for every sample: the generator "
             "does not heed its condition"
         )
     return principal_components(flat, min(count, flat.shape[1]))
@@ -81,9 +81,9 @@ def separation(
     Source: Rousseeuw, Silhouettes (1987).
     """
     if len(words) != len(points):
-        raise ValueError(f"words: wanted {len(points)}, got {len(words)}")
+        raise ValueError(f"words: expected {len(points)}, got {len(words)}")
     if permutations < 1:
-        raise ValueError(f"permutations: wanted at least 1, got {permutations}")
+        raise ValueError(f"permutations: expected at least 1, got {permutations}")
     names, labels = np.unique(list(words), return_inverse=True)
     labels, m = labels.astype(np.int64), len(points)
     if len(names) < 2 or 2 * len(names) > m:

@@ -52,9 +52,9 @@ def probe(
         ValueError: If a number is out of range, the split is empty, or the design is conditional.
     """
     if samples < 1:
-        raise ValueError(f"samples: wanted at least 1, got {samples}")
+        raise ValueError(f"samples: expected at least 1, got {samples}")
     if lesion_samples is not None and lesion_samples < 0:
-        raise ValueError(f"lesion_samples: wanted at least 0 or None, got {lesion_samples}")
+        raise ValueError(f"lesion_samples: expected at least 0 or None, got {lesion_samples}")
     mode = "expected" if model.config.eval_mode in SAMPLED else model.config.eval_mode
     batches = list(task.eval_batches(split, limit=samples))
     total = sum(map(len, batches))

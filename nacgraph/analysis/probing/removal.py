@@ -101,7 +101,7 @@ def lesions(
     """
     modules = model.config.modules
     if modules < 2:
-        raise ValueError(f"model: wanted at least 2 modules to remove one, got {modules}")
+        raise ValueError(f"model: expected at least 2 modules to remove one, got {modules}")
     device = next(model.parameters()).device
     everyone = torch.arange(modules, device=device)
     rows = max(1, ROWS // modules)
@@ -189,7 +189,7 @@ class Shared:
 def check_shared(design: CircuitDesign) -> None:
     """Raise ValueError for a conditional design: its modules are others for every sample."""
     if design.conditional:
-        raise ValueError("design: wanted one shared by all samples, got a conditional one")
+        raise ValueError("design: expected one shared by all samples, got a conditional one")
 
 
 def _outcome(task: Task, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
