@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(__version__)
         return 0
     if name not in COMMANDS:
-        from nacgraph.training.config import nearest
+        from nacgraph.utils.errors import nearest
 
         print(f"error: unknown command {nearest(name, list(COMMANDS))}\n{usage()}", file=sys.stderr)
         return 2

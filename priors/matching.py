@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nacgraph.priors.search import best, cold, graph_matching, rows, warm
-from nacgraph.priors.threads import few_threads
+from nacgraph.utils.threads import few_threads
 
 KINDS = ("mse", "kl")
 METHODS = ("rows", "iterated", "graph")

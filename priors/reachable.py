@@ -20,7 +20,7 @@ from torch import Tensor
 
 from nacgraph.graph.links import DEFAULT_BANDWIDTH, link_probabilities
 from nacgraph.priors.matching import MatchedLoss, match, matched_loss
-from nacgraph.priors.threads import few_threads
+from nacgraph.utils.threads import few_threads
 
 FLOOR_SEEDS = (101, 102)  # random starts of the floor, beside the closed form
 

@@ -1,7 +1,7 @@
 """Tasks: data, tokenizers, losses and baselines. They never see a circuit."""
 
 from nacgraph.tasks.base import TASKS, Batch, Task, get_task, parameters, register_task
-from nacgraph.tasks.findings import DataError, Findings
+from nacgraph.tasks.data_report import DataError, DataReport
 from nacgraph.tasks.images import Images
 from nacgraph.tasks.listops.task import ListOps
 from nacgraph.tasks.nlvr2 import NLVR2
@@ -17,7 +17,7 @@ __all__ = [
     "Batch",
     "Data",
     "DataError",
-    "Findings",
+    "DataReport",
     "Images",
     "ListOps",
     "Points",

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from nacgraph.tasks.cache import default_cache_dir
-from nacgraph.tasks.findings import DataError
+from nacgraph.tasks.data_report import DataError
 from nacgraph.tasks.splits import SPLITS
 
 # Compressed text shrinks to a tenth or a twentieth; a bomb to a thousandth and less.

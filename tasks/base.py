@@ -168,7 +168,7 @@ class Task(ABC):
         wanted = batch.labels if batch.targets is None else batch.targets
         return nn.functional.cross_entropy(logits, wanted)
 
-    def adopt(self, classes: Sequence[str]) -> None:
+    def remap_classes(self, classes: Sequence[str]) -> None:
         """Number the classes as these are: those of the run that is evaluated on this data.
 
         Raises:
@@ -177,15 +177,15 @@ class Task(ABC):
         if self.classes is None or list(self.classes) != list(classes):
             raise ValueError(f"classes: expected {named(classes)}, got {named(self.classes or ())}")
 
-    def facts(self) -> Mapping[str, Any]:
+    def data_signature(self) -> Mapping[str, Any]:
         """What the sizes of a tokenizer follow from in the data, as JSON values.
 
-        A run keeps them, so that data of other sizes can be made to :meth:`conform` to them.
+        A run keeps them, so that data of other sizes can be made to :meth:`match_sizes` to them.
         """
         return {}
 
-    def conform(self, facts: Mapping[str, Any]) -> None:  # noqa: B027 (sizes may be fixed)
-        """Bring this data to the sizes that a run's :meth:`facts` tell.
+    def match_sizes(self, signature: Mapping[str, Any]) -> None:  # noqa: B027 (sizes may be fixed)
+        """Bring this data to the sizes that a run's :meth:`data_signature` tell.
 
         Raises:
             ValueError: If that cannot be done.

@@ -13,9 +13,9 @@ import numpy as np
 from nacgraph.tasks.archives import opened
 from nacgraph.tasks.base import Batch, Task, named
 from nacgraph.tasks.batching import like_length_batches
-from nacgraph.tasks.checks import at_least
-from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.splits import SPLITS, Data, Table, carve, check_rank, words
+from nacgraph.utils.check import at_least
 
 HELD_OUT = 0.1  # share of the rows of each class in a split that the data itself does not have
 
@@ -68,7 +68,7 @@ class TableTask(Task):
     # What a modality says
 
     @abstractmethod
-    def read(self, path: Path | None, found: Findings) -> Data:
+    def read(self, path: Path | None, found: DataReport) -> Data:
         """Read ``path``, archives already unpacked, or make the embedded data where it is None.
 
         Every file goes through ``found.read``, all damage to ``found.damaged``; after that call
@@ -92,14 +92,14 @@ class TableTask(Task):
     def load(self) -> Data:
         """All splits, with the classes and splits that the arguments ask for; read once."""
         if self._data is None:
-            found = Findings()
+            found = DataReport()
             data = self.read(opened(self.data, self.cache_dir), found)
             self._data = self._divided(self._chosen(data))
         return self._data
 
-    def check(self) -> tuple[Data | None, Findings]:
+    def check(self) -> tuple[Data | None, DataReport]:
         """Read everything, and collect what is damaged rather than stop at it."""
-        found = Findings(collect=True)
+        found = DataReport(collect=True)
         try:
             data = self.read(opened(self.data, self.cache_dir), found)
         except (ValueError, OSError) as error:
@@ -124,7 +124,7 @@ class TableTask(Task):
             raise ValueError(f"split: {self.load().source} holds no {split} split")
         return tables[split]
 
-    def adopt(self, classes: Sequence[str]) -> None:
+    def remap_classes(self, classes: Sequence[str]) -> None:
         """Number the classes as these are; the data need not have all of them."""
         data = self.load()
         if list(data.classes) == list(classes):

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nacgraph.nn.sequence import WindowMLP
 from nacgraph.tasks.base import Batch
-from nacgraph.tasks.stem import WindowMLP
 from nacgraph.utils.registry import Registry
 
 # Classes that a saved model may name. Each keeps its constructor's arguments, as JSON values, in

@@ -13,7 +13,7 @@ from nacgraph.models.nac import NAC
 from nacgraph.tasks import (
     Batch,
     Data,
-    Findings,
+    DataReport,
     Table,
     TableTask,
     register_task,
@@ -75,7 +75,7 @@ class Clusters(TableTask):
         super().__init__(**more)
         self.spread, self.scale, self.each = spread, scale, each
 
-    def read(self, path: Path | None, found: Findings) -> Data:
+    def read(self, path: Path | None, found: DataReport) -> Data:
         names, key = CLASSES, 0
         if path is not None:
             with np.load(found.read(path), allow_pickle=False) as arrays:

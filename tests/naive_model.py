@@ -95,7 +95,7 @@ def read(layer: Any, states: Tensor, codes: Tensor, tokens: Tensor, mask: Tensor
     if mask is not None:
         score = score.masked_fill(~mask[:, None, None, :], -torch.inf)
     found = torch.einsum("buht,buthc->buhc", score.softmax(-1), value).flatten(2)
-    return states + modulated(layer.exit, found, codes)
+    return states + modulated(layer.out_proj, found, codes)
 
 
 def messages(
@@ -118,7 +118,7 @@ def messages(
     score = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5 + log_weight
     weight = score.masked_fill(~mask, torch.finfo(score.dtype).min).softmax(-1)
     heard = (weight * mask.any(-1, keepdim=True)) @ value
-    return modulated(layer.exit, heard.transpose(1, 2).flatten(2), codes)
+    return modulated(layer.out_proj, heard.transpose(1, 2).flatten(2), codes)
 
 
 class NaiveNAC(nn.Module):

@@ -39,4 +39,4 @@ def naive_read_in(
     if mask is not None:
         score = score.masked_fill(~mask[:, None, None, :], -torch.inf)
     read = torch.einsum("buht,buthc->buhc", score.softmax(-1), value).flatten(2)
-    return states + layer.exit(read, codes)
+    return states + layer.out_proj(read, codes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nacgraph.training.checkpoint import write_atomically
+from nacgraph.utils.files import write_atomically
 from nacgraph.viz.drawing import draw_circuit, linked_pairs
 from nacgraph.viz.frames import Frame, module_order
 from nacgraph.viz.layout import force_layout

@@ -208,8 +208,8 @@ def _some(frames: Sequence[Frame]) -> None:
 
 
 def _bandwidth(run: Path) -> float:
-    from nacgraph.training.config import ConfigError
     from nacgraph.training.run import read_config
+    from nacgraph.utils.errors import ConfigError
 
     try:
         return read_config(run).bandwidth or DEFAULT_BANDWIDTH

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import quoteattr
 
-from nacgraph.training.checkpoint import write_atomically
+from nacgraph.utils.files import write_atomically
 from nacgraph.viz.style import INK
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ import numpy as np
 from nacgraph.cli.answer import answer
 from nacgraph.cli.prune import read_summary
 from nacgraph.cli.reading import add_shared, at_least, prepare, read_circuit, task_arguments
-from nacgraph.training.checkpoint import write_atomically
 from nacgraph.training.config import RunConfig
-from nacgraph.utils.progress import Told
+from nacgraph.utils.files import write_atomically
+from nacgraph.utils.progress import ProgressPrinter
 
 APART = 128  # modules from which statistics are worth a process of their own
 
@@ -75,7 +75,7 @@ def analyze(arguments: argparse.Namespace) -> Path:
     model, task, config, checkpoint, notes = read_circuit(arguments.run, **given)
     out: Path = arguments.out or arguments.run / "analysis"
     out.mkdir(parents=True, exist_ok=True)
-    told = Told()
+    told = ProgressPrinter()
     with torch.no_grad():
         design = model.design()
         among, outward = design.links(model.circuit.kernel.bandwidth)
@@ -122,7 +122,7 @@ def analyze(arguments: argparse.Namespace) -> Path:
 
 
 def _begin(
-    link: np.ndarray, config: RunConfig, arguments: argparse.Namespace, told: Told
+    link: np.ndarray, config: RunConfig, arguments: argparse.Namespace, told: ProgressPrinter
 ) -> Callable[[], dict[str, Any]]:
     """Begin :func:`measure`; calling what comes back waits for its result.
 
@@ -156,7 +156,7 @@ def _apart(link: np.ndarray, config: RunConfig, arguments: argparse.Namespace) -
 
     for path in arguments.plugin:
         load_plugin(path)
-    return measure(link, config, arguments, Told())
+    return measure(link, config, arguments, ProgressPrinter())
 
 
 def measure(

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from nacgraph.training.checkpoint import CheckpointError
-from nacgraph.training.config import ConfigError
+from nacgraph.utils.errors import CheckpointError, ConfigError
 
 
 def answer(work: Callable[[], Any], *expected: type[Exception]) -> int:

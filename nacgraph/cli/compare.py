@@ -16,9 +16,9 @@ import numpy as np
 
 from nacgraph.cli.answer import answer
 from nacgraph.cli.reading import at_least
-from nacgraph.training.checkpoint import write_atomically
 from nacgraph.training.config import RunConfig
 from nacgraph.training.run import read_config, require_circuit
+from nacgraph.utils.files import write_atomically
 from nacgraph.utils.progress import percent
 
 NOT_COMPARED = ("out", "resume", "cache_dir", "threads", "device", "plugin")

@@ -14,8 +14,9 @@ from typing import Any
 from nacgraph.cli.inspection import inspected, shown
 from nacgraph.cli.reading import add_shared, key_values, prepare
 from nacgraph.tasks import TASKS, Task, get_task, parameters
-from nacgraph.training.config import RunConfig, nearest
-from nacgraph.utils.progress import Told
+from nacgraph.training.config import RunConfig
+from nacgraph.utils.errors import nearest
+from nacgraph.utils.progress import ProgressPrinter
 
 DAMAGED = 1
 _FLAGS = {f.name for f in fields(RunConfig)}
@@ -135,7 +136,7 @@ def _documented(task: type, argument: str) -> str:
 
 def _check(arguments: argparse.Namespace) -> int:
     task = _task(arguments)
-    result = inspected(arguments.task, task, arguments.digests, Told())
+    result = inspected(arguments.task, task, arguments.digests, ProgressPrinter())
     if arguments.json:
         print(json.dumps(result, indent=1, ensure_ascii=False))
     else:

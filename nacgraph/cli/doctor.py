@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from nacgraph.cli.options import parse
 from nacgraph.cli.plan import as_launched, check_parts
-from nacgraph.training.config import ConfigError, RunConfig
+from nacgraph.training.config import RunConfig
+from nacgraph.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     from nacgraph.training.memory import Estimate

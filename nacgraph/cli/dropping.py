@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from nacgraph.cli.prune import order_of
 from nacgraph.cli.reading import at_least, read_circuit, task_arguments
 from nacgraph.models.pruning import ORDERS, kept_count, prune
-from nacgraph.training.checkpoint import write_atomically
 from nacgraph.training.scoring import score
+from nacgraph.utils.files import write_atomically
 from nacgraph.utils.progress import clock, percent
 
 if TYPE_CHECKING:

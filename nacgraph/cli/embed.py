@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from nacgraph.cli.answer import answer
 from nacgraph.cli.reading import add_shared, at_least, prepare, read_circuit, task_arguments
-from nacgraph.training.checkpoint import write_atomically
 from nacgraph.training.run import build_nac
-from nacgraph.utils.progress import Told
+from nacgraph.utils.files import write_atomically
+from nacgraph.utils.progress import ProgressPrinter
 
 if TYPE_CHECKING:
     from nacgraph.analysis.populations import Population
@@ -69,7 +69,7 @@ def embed(arguments: argparse.Namespace) -> dict[str, Any]:
     from nacgraph.analysis.populations import components, gather, separation, tag_words, variation
 
     model, task, config, checkpoint, _ = read_circuit(arguments.run, **task_arguments(arguments))
-    told = Told()
+    told = ProgressPrinter()
     sampled = arguments.split, arguments.samples, config.precision
     population = gather(model, task, *sampled, progress=told)
     tags = tag_words(task, arguments.split, population)
@@ -148,7 +148,7 @@ def _draw(
     perplexities: Sequence[float],
     arguments: argparse.Namespace,
     out: Path,
-    told: Told,
+    told: ProgressPrinter,
 ) -> dict[float, Any]:
     """Write both pictures; returns the places of the circuits by perplexity."""
     from nacgraph.viz import embed_circuits, save

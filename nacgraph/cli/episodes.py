@@ -24,10 +24,10 @@ from nacgraph.fewshot import (
     usual_rate,
 )
 from nacgraph.tasks import TableTask, get_task, parameters
-from nacgraph.training.checkpoint import write_atomically
 from nacgraph.training.config import RunConfig
-from nacgraph.training.run import build_task, read_facts
-from nacgraph.utils.progress import Told
+from nacgraph.training.run import build_task, read_data_record
+from nacgraph.utils.files import write_atomically
+from nacgraph.utils.progress import ProgressPrinter
 
 if TYPE_CHECKING:
     from nacgraph.models.transformer import Model
@@ -131,7 +131,9 @@ def pool_of(
         )
     takes = parameters(cls)
     task = build_task(config, **{k: v for k, v in changed.items() if k in takes or k == "data"})
-    task.conform(read_facts(source.folder)["facts"])  # images of another size, to that of the run
+    task.match_sizes(
+        read_data_record(source.folder)["data_signature"]
+    )  # images of another size, to that of the run
     known = {name for each in sources for name in each.classes}
     return make_pool(cast(TableTask, task), known, arguments.ways, arguments.queries + shots)
 
@@ -189,7 +191,7 @@ def work_off(jobs: Iterator[Job], count: int, record: Path) -> list[dict[str, An
     The file is written anew after each, so that an interrupted call loses one of them at most.
     Rows of other settings stay in it.
     """
-    known, rows, told = _recorded(record), [], Told()
+    known, rows, told = _recorded(record), [], ProgressPrinter()
     for done, job in enumerate(jobs):
         key = _key(job.row)
         if key not in known:

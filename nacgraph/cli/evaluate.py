@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from nacgraph.cli.answer import answer
 from nacgraph.cli.reading import add_shared, prepare, read_run, task_arguments
-from nacgraph.training.checkpoint import write_atomically
 from nacgraph.training.scoring import score, wilson
+from nacgraph.utils.files import write_atomically
 from nacgraph.utils.machine import device_of
-from nacgraph.utils.progress import Counted
+from nacgraph.utils.progress import ProgressCounter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,7 +86,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         arguments.split,
         device,
         config.precision,
-        progress=Counted(arguments.split, _say),
+        progress=ProgressCounter(arguments.split, _say),
         each=note if arguments.by else None,
     )
     baselines = task.baselines(arguments.split)

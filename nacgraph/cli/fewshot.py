@@ -21,7 +21,7 @@ from nacgraph.fewshot import (
     paired_difference,
     parts_of,
 )
-from nacgraph.training.checkpoint import write_atomically
+from nacgraph.utils.files import write_atomically
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from nacgraph.training.checkpoint import write_atomically
 from nacgraph.training.config import RunConfig
 from nacgraph.training.run import build_target
+from nacgraph.utils.files import write_atomically
 from nacgraph.utils.progress import percent
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nacgraph.analysis.probing import Probe
     from nacgraph.viz.report import ReportData
 
-Told = Callable[[str, float], None]
+ProgressPrinter = Callable[[str, float], None]
 
 
 class Gallery:
@@ -226,7 +226,7 @@ def write_gallery(
     link: np.ndarray,
     readout_link: np.ndarray,
     seen: Probe | None,
-    told: Told,
+    told: ProgressPrinter,
 ) -> None:
     """Draw all pictures into ``out/figures`` and write ``out/report.html``."""
     from nacgraph.viz import INK, save, to_svg

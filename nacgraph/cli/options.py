@@ -14,14 +14,8 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser
 
 from nacgraph.tasks import get_task
-from nacgraph.training.config import (
-    PRESETS,
-    ConfigError,
-    RunConfig,
-    model_defaults,
-    nearest,
-    read_yaml,
-)
+from nacgraph.training.config import PRESETS, RunConfig, model_defaults, read_yaml
+from nacgraph.utils.errors import ConfigError, nearest
 from nacgraph.utils.registry import load_plugin
 
 NAMES = [f.name for f in fields(RunConfig)]

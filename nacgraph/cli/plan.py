@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from nacgraph.cli.options import Parsed
-from nacgraph.training.checkpoint import Checkpoint, CheckpointError, newest_valid
-from nacgraph.training.config import FREE_ON_RESUME, ConfigError, RunConfig
+from nacgraph.training.checkpoint import Checkpoint, newest_valid
+from nacgraph.training.config import FREE_ON_RESUME, RunConfig
 from nacgraph.training.run import read_config
+from nacgraph.utils.errors import CheckpointError, ConfigError
 
 
 @dataclass(frozen=True)

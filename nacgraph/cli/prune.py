@@ -13,9 +13,9 @@ from typing import Any
 from nacgraph.cli.answer import answer
 from nacgraph.cli.reading import add_shared, prepare, read_circuit, task_arguments
 from nacgraph.models.pruning import ORDERS, kept_count, prune, ranking
-from nacgraph.training.config import ConfigError
 from nacgraph.training.run import RunFolder, build_target
-from nacgraph.utils.progress import Told, percent
+from nacgraph.utils.errors import ConfigError
+from nacgraph.utils.progress import ProgressPrinter, percent
 
 KEEPS = (1.0, 0.8, 0.65, 0.5, 0.35, 0.2, 0.125)
 
@@ -183,7 +183,9 @@ def order_of(order: str, model: Any, task: Any, arguments: Any, seed: int) -> An
         count = arguments.lesion_samples
         if count is None:
             count = affordable(model, first.mask.shape[1])
-        mean, _ = measured_contributions(model, task, lesion_samples=count, progress=Told())
+        mean, _ = measured_contributions(
+            model, task, lesion_samples=count, progress=ProgressPrinter()
+        )
         cost = torch.from_numpy(mean)
     return ranking(order, link, contribution=cost, seed=seed)
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from nacgraph.cli.answer import answer
 from nacgraph.cli.reading import add_shared, prepare, read_run, task_arguments
-from nacgraph.training.checkpoint import write_atomically
 from nacgraph.training.scoring import wilson
+from nacgraph.utils.files import write_atomically
 from nacgraph.utils.machine import device_of
-from nacgraph.utils.progress import Told, percent
+from nacgraph.utils.progress import ProgressPrinter, percent
 
 if TYPE_CHECKING:
     from nacgraph.models.transformer import Model
@@ -154,7 +154,7 @@ def score_all(
     """Which samples each model answers right; an image is rendered once for all models."""
     import torch
 
-    told = Told()
+    told = ProgressPrinter()
     pairs = [CLEAN, *((name, level) for name, levels in chosen.items() for level in levels)]
     found: list[Right] = [{} for _ in models]
     present = task.present(split)  # only classes that occur may be answered

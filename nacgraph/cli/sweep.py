@@ -31,8 +31,8 @@ from nacgraph.sweep import (
     spreadsheet,
 )
 from nacgraph.sweep.jobs import cell_flags, cell_folder
-from nacgraph.training.checkpoint import write_atomically
-from nacgraph.training.config import ConfigError
+from nacgraph.utils.errors import ConfigError
+from nacgraph.utils.files import write_atomically
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from nacgraph.cli.options import parse
 from nacgraph.cli.outcome import finish, headline, introduce
 from nacgraph.cli.plan import Plan, as_launched, check_parts, make_plan, process_rank
-from nacgraph.training.checkpoint import CheckpointError, best_or_newest, newest_valid
-from nacgraph.training.config import ConfigError, RunConfig
+from nacgraph.training.checkpoint import best_or_newest, newest_valid
+from nacgraph.training.config import RunConfig
 from nacgraph.training.run import RunFolder, build_model, build_target, build_task, load_weights
+from nacgraph.utils.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,7 +16,7 @@ from nacgraph.export.formats import ExportError, Runner, get_format, trace
 from nacgraph.export.freeze import FrozenCircuit, freeze
 from nacgraph.models.nac import NAC
 from nacgraph.tasks import Batch
-from nacgraph.training.checkpoint import write_atomically
+from nacgraph.utils.files import write_atomically
 
 Sample = tuple[Tensor, Tensor]  # inputs (1, …) and mask (1, T); joined, (B, …) and (B, T)
 

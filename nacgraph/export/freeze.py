@@ -150,18 +150,18 @@ class _ReadIn(nn.Module):
     def __init__(self, block: ReadIn, codes: Tensor) -> None:
         super().__init__()
         attention, ffn = block.modulations(codes)
-        layers = block.query, block.key, block.value, block.exit
+        layers = block.query, block.key, block.value, block.out_proj
         self.heads = block.heads
         self.token_norm = copy.deepcopy(block.token_norm)
         self.state_norm = copy.deepcopy(block.state_norm)
-        self.query, self.key, self.value, self.exit = map(_ModFC, layers, attention)
+        self.query, self.key, self.value, self.out_proj = map(_ModFC, layers, attention)
         self.ffn = _ModFFN(block.ffn, ffn)
 
     def forward(self, states: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
         query = self.query(self.state_norm(states)).unflatten(-1, (self.heads, -1))
         key, value = self.key, self.value
         read = folded_attention(query, tokens, mask, key.weight, key.gate, value.weight, value.gate)
-        return self.ffn(states + self.exit(read))
+        return self.ffn(states + self.out_proj(read))
 
 
 class _Messages(nn.Module):
@@ -170,7 +170,7 @@ class _Messages(nn.Module):
     def __init__(self, attention: ModAttention, gates: tuple[Tensor, ...]) -> None:
         super().__init__()
         self.heads = attention.heads
-        self.query, self.key, self.value, self.exit = map(_ModFC, attention.layers, gates)
+        self.query, self.key, self.value, self.out_proj = map(_ModFC, attention.layers, gates)
 
     def forward(self, receivers: Tensor, senders: Tensor, bias: Tensor | None) -> Tensor:
         query, key, value = (
@@ -178,7 +178,7 @@ class _Messages(nn.Module):
             for layer, x in ((self.query, receivers), (self.key, senders), (self.value, senders))
         )
         message = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        return self.exit(message.transpose(1, 2).flatten(2))
+        return self.out_proj(message.transpose(1, 2).flatten(2))
 
 
 class _Propagator(nn.Module):

@@ -3,8 +3,9 @@ those without a circuit."""
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
+
+from nacgraph.utils.errors import did_you_mean
 
 MODELS: dict[str, dict[str, Any]] = {
     # Latents that tell themselves apart only by their initial state, all linked to all.
@@ -28,7 +29,6 @@ def model_fields(name: str) -> dict[str, Any]:
         raise ValueError(f"model: expected one with a circuit, {', '.join(MODELS)}, got {name!r}")
     if name not in MODELS:
         choices = [*MODELS, *TRANSFORMERS]
-        near = difflib.get_close_matches(name, choices, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, choices)
         raise ValueError(f"model: expected one of {', '.join(choices)}, got {name!r}{hint}")
     return dict(MODELS[name])

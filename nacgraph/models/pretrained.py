@@ -23,9 +23,10 @@ from torch import Tensor, nn
 
 from nacgraph import __version__
 from nacgraph.models.nac import NAC, NACConfig
+from nacgraph.models.names import current_name
 from nacgraph.tasks.tokenizers import TOKENIZERS
-from nacgraph.training.checkpoint import CheckpointError, write_atomically
-from nacgraph.training.config import nearest
+from nacgraph.utils.errors import CheckpointError, nearest
+from nacgraph.utils.files import write_atomically
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -180,7 +181,7 @@ def _weights(folder: Path, digest: Any) -> dict[str, Tensor]:
             f"({len(data):,} bytes)"
         )
     try:
-        return decode_tensors(data)
+        return {current_name(k): t for k, t in decode_tensors(data).items()}
     except Exception as error:  # safetensors raises its own, undocumented, types
         raise CheckpointError(f"{path}: not safetensors ({error})") from error
 

@@ -56,7 +56,7 @@ class ReadIn(nn.Module):
         self.query = ModFC(dim, inner, code_dim, generator, bias=False)
         self.key = ModFC(token_dim, inner, code_dim, generator, bias=False)
         self.value = ModFC(token_dim, inner, code_dim, generator, bias=False)
-        self.exit = ModFC(inner, dim, code_dim, generator)
+        self.out_proj = ModFC(inner, dim, code_dim, generator)
         self.ffn = ModFFN(dim, code_dim, generator, factor)
 
     def norm_tokens(self, tokens: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class ReadIn(nn.Module):
 
     def modulations(self, codes: Tensor) -> Gates:
         """The gates of all its ModFCs."""
-        layers = self.query, self.key, self.value, self.exit, *self.ffn.layers
+        layers = self.query, self.key, self.value, self.out_proj, *self.ffn.layers
         found = modulations(codes, *layers)
         return found[:4], found[4:]
 
@@ -78,7 +78,7 @@ class ReadIn(nn.Module):
         gates: Gates | None = None,
     ) -> Tensor:
         """The attention with its residual, before the ModFFN."""
-        query_gate, key_gate, value_gate, exit_gate = (gates or self.modulations(codes))[0]
+        query_gate, key_gate, value_gate, out_gate = (gates or self.modulations(codes))[0]
         if states.dim() == 2:  # shared by the batch: queries are made once
             states = states.unsqueeze(0)
         (gated_states,) = gated_norm(states, self.state_norm, [query_gate])
@@ -86,7 +86,7 @@ class ReadIn(nn.Module):
         read = folded_attention(
             query, tokens, mask, self.key.weight, key_gate, self.value.weight, value_gate
         )
-        return states + self.exit.project(gated(read, exit_gate))
+        return states + self.out_proj.project(gated(read, out_gate))
 
     def forward(
         self,
@@ -107,7 +107,7 @@ class ModAttention(nn.Module):
     of senders, for key and value.
 
     Shapes:
-        query (B, R, D) · key, value (B, N, D) · exit_gate (R, D) or (B, R, D) · output (B, R, D)
+        query (B, R, D) · key, value (B, N, D) · out_gate (R, D) or (B, R, D) · output (B, R, D)
     """
 
     def __init__(
@@ -125,17 +125,17 @@ class ModAttention(nn.Module):
         self.query = ModFC(dim, inner, code_dim, generator, bias=False)
         self.key = ModFC(dim, inner, code_dim, generator, bias=False)
         self.value = ModFC(dim, inner, code_dim, generator, bias=False)
-        self.exit = ModFC(inner, dim, code_dim, generator)
+        self.out_proj = ModFC(inner, dim, code_dim, generator)
         self.attention = Attention(backend)
 
     @property
     def layers(self) -> tuple[ModFC, ModFC, ModFC, ModFC]:
         """Its ModFCs, in the order of their gates."""
-        return self.query, self.key, self.value, self.exit
+        return self.query, self.key, self.value, self.out_proj
 
     def modulations(self, receiver_codes: Tensor, sender_codes: Tensor) -> tuple[Tensor, ...]:
         """The gates of query, key, value and exit, where receivers are not the senders."""
-        query, exit = modulations(receiver_codes, self.query, self.exit)
+        query, exit = modulations(receiver_codes, self.query, self.out_proj)
         key, value = modulations(sender_codes, self.key, self.value)
         return query, key, value, exit
 
@@ -145,14 +145,14 @@ class ModAttention(nn.Module):
         key: Tensor,
         value: Tensor,
         graph: Graph,
-        exit_gate: Tensor,
+        out_gate: Tensor,
     ) -> Tensor:
         query, key, value = (
             layer.project(x).unflatten(-1, (self.heads, -1))
             for layer, x in ((self.query, query), (self.key, key), (self.value, value))
         )
         message = self.attention(query, key, value, graph)
-        return self.exit.project(gated(message.flatten(-2), exit_gate))
+        return self.out_proj.project(gated(message.flatten(-2), out_gate))
 
 
 class Propagator(nn.Module):
@@ -221,12 +221,12 @@ class ReadOut(nn.Module):
     def forward(
         self, states: Tensor, design: CircuitDesign, graph: Graph
     ) -> tuple[Tensor, Tensor, Tensor]:
-        query_gate, key_gate, value_gate, exit_gate = self.attention.modulations(
+        query_gate, key_gate, value_gate, out_gate = self.attention.modulations(
             design.readout_codes, design.processor_codes
         )
         (query,) = gated_norm(design.readout_states, self.readout_norm, [query_gate])
         key, value = gated_norm(states, self.processor_norm, [key_gate, value_gate])
-        gathered = self.attention(query.expand(len(states), -1, -1), key, value, graph, exit_gate)
+        gathered = self.attention(query.expand(len(states), -1, -1), key, value, graph, out_gate)
         out = self.ffn(gathered, design.readout_codes)
         confidence = F.softmax(self.confidence(out).squeeze(-1), dim=-1)
         return (confidence.unsqueeze(-1) * self.head(out)).sum(-2), confidence, out

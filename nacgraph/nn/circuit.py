@@ -42,7 +42,7 @@ class CircuitOutput:
         return self.graph.probability
 
 
-class Kept(Generic[T]):
+class Cache(Generic[T]):
     """One result that is made again only once what it was made of has changed."""
 
     def __init__(self) -> None:
@@ -58,8 +58,8 @@ class Kept(Generic[T]):
             self._entry = state, make(), sources
         return self._entry[1]
 
-    def __deepcopy__(self, memo: Any) -> Kept[T]:
-        return Kept()
+    def __deepcopy__(self, memo: Any) -> Cache[T]:
+        return Cache()
 
 
 class Circuit(nn.Module):
@@ -94,8 +94,8 @@ class Circuit(nn.Module):
         self.rounds = rounds
         self.read_every = read_every
         self.per_sample = per_sample
-        self._gates: Kept[dict[nn.Module, Gates]] = Kept()
-        self._graphs: Kept[tuple[Graph, Graph]] = Kept()
+        self._gates: Cache[dict[nn.Module, Gates]] = Cache()
+        self._graphs: Cache[tuple[Graph, Graph]] = Cache()
 
     def modulations(self, codes: Tensor) -> dict[nn.Module, Gates]:
         """The gates of every read-in and propagator, made once however often it is used.

@@ -116,7 +116,7 @@ class _Attend(nn.Module):
         self.query = linear(width, width, generator, bias=False)
         self.key = linear(other, width, generator, bias=False)
         self.value = linear(other, width, generator, bias=False)
-        self.exit = linear(width, width, generator)
+        self.out_proj = linear(width, width, generator)
 
     def forward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
         query, key, value = (
@@ -127,7 +127,7 @@ class _Attend(nn.Module):
         seen = F.scaled_dot_product_attention(query, key, value, attn_mask=where)
         if mask is not None:
             seen = torch.where(mask.any(-1)[:, None, None, None], seen, 0.0)
-        return self.exit(seen.transpose(1, 2).flatten(-2))
+        return self.out_proj(seen.transpose(1, 2).flatten(-2))
 
 
 class _FeedForward(nn.Module):

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nacgraph.sweep.recipe import After, Cell
-from nacgraph.training.config import FREE_ON_RESUME, ConfigError
+from nacgraph.training.config import FREE_ON_RESUME
 from nacgraph.training.run import read_config
+from nacgraph.utils.errors import ConfigError
 
 
 @dataclass(frozen=True)

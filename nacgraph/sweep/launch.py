@@ -16,7 +16,7 @@ from typing import Any
 from nacgraph.sweep.jobs import Job, Step
 
 Watch = Callable[[Sequence[Job], Mapping[str, int]], None]
-"""Told, now and then, which jobs run and the exit codes of those that ended, by name."""
+"""ProgressPrinter, now and then, which jobs run and the exit codes of those that ended, by name."""
 
 LAUNCHERS = ("process", "here", "submitit")
 INTERRUPTED = (130, 143)

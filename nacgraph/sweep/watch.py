@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from nacgraph.sweep.jobs import Job
-from nacgraph.training.config import ConfigError
 from nacgraph.training.run import read_config
+from nacgraph.utils.errors import ConfigError
 from nacgraph.utils.progress import clock, percent
 
 EVERY, LIVE = 30.0, 2.0  # seconds between plain lines, and between live ones

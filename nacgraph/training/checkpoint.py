@@ -7,12 +7,9 @@ without one never existed. Nothing here unpickles: loading a checkpoint cannot r
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,11 +18,11 @@ from safetensors.torch import load as decode_tensors
 from safetensors.torch import save as encode_tensors
 from torch import Tensor
 
+from nacgraph.models.names import current_name
+from nacgraph.utils.errors import CheckpointError
+from nacgraph.utils.files import write_atomically
+
 FORMAT = 1
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be written, or that is not what it says it is."""
 
 
 @dataclass(frozen=True)
@@ -40,39 +37,6 @@ class Checkpoint:
         """The tensors below ``prefix/``, named without it."""
         start = prefix + "/"
         return {k[len(start) :]: t for k, t in self.tensors.items() if k.startswith(start)}
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` so that ``path`` holds either the old content or all of the new one.
-
-    Raises:
-        CheckpointError: If the disk is full or cannot be written; the old file is untouched.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        why = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
-        raise CheckpointError(
-            f"{path}: not written, {why} (wanted {len(data):,} bytes); what was there before stays"
-        ) from error
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    # A rename is only durable once its folder is; Windows has no handle for a folder.
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def save_checkpoint(
@@ -142,7 +106,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         tensors = decode_tensors(data)
     except Exception as error:  # safetensors raises its own, undocumented, types
         raise CheckpointError(f"{path.parent / name}: not safetensors ({error})") from error
-    return Checkpoint(path, tensors, state)
+    return Checkpoint(path, {current_name(k): t for k, t in tensors.items()}, state)
 
 
 def step_name(step: int) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
+
+from nacgraph.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     from nacgraph.models.nac import NACConfig
@@ -22,14 +23,6 @@ if TYPE_CHECKING:
 Curriculum = tuple[tuple[int, int], ...]
 Backend = Literal["auto", "fused", "scatter", "dense"]
 Kernel = Literal["concrete", "hard", "expected", "threshold"]
-
-
-class ConfigError(ValueError):
-    """Every problem of a configuration at once, one a line."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
 
 
 def option(default: Any, help: str, low: float | None = None, above: float | None = None) -> Any:
@@ -243,12 +236,6 @@ def model_defaults(model: str) -> dict[str, Any]:
     left_to_model = {f.name for f in fields(RunConfig) if f.default is None}
     names = {f.name for f in fields(RunConfig)} - left_to_model
     return {k: v for k, v in model_fields(model).items() if k in names}
-
-
-def nearest(name: str, choices: list[str]) -> str:
-    """``'widht' (nearest: width)``, or the name alone when nothing is near."""
-    close = get_close_matches(name, choices, n=1, cutoff=0.5)
-    return f"{name!r} (nearest: {close[0]})" if close else repr(name)
 
 
 def dump_config(config: RunConfig) -> str:

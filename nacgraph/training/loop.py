@@ -41,7 +41,7 @@ from nacgraph.training.optim import (
 )
 from nacgraph.training.run import RunFolder, load_weights
 from nacgraph.training.scoring import Score, score
-from nacgraph.utils.progress import Counted, Progress
+from nacgraph.utils.progress import Progress, ProgressCounter
 
 DENSE = 0.9  # mean link probability above which a circuit counts as a complete graph
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -240,7 +240,7 @@ class NACLightning(pl.LightningModule):
 
     def evaluate(self, split: str, limit: int | None = None, tell: bool = False) -> Score:
         """Accuracy on a split, each sample counted once over all processes."""
-        told = Counted(split, self.progress.say) if tell else None
+        told = ProgressCounter(split, self.progress.say) if tell else None
         return score(self.model, self.task, split, self.device, self.config.precision, limit, told)
 
     def result(self) -> AbstractContextManager[None]:

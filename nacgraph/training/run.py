@@ -21,14 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nacgraph.training.checkpoint import (
-    Checkpoint,
-    CheckpointError,
-    best_or_newest,
-    step_name,
-    write_atomically,
-)
-from nacgraph.training.config import ConfigError, RunConfig, dump_config, nearest, read_yaml
+from nacgraph.training.checkpoint import Checkpoint, best_or_newest, step_name
+from nacgraph.training.config import RunConfig, dump_config, read_yaml
+from nacgraph.utils.errors import CheckpointError, ConfigError, nearest
+from nacgraph.utils.files import write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -185,10 +181,10 @@ def load_run(
     except ValueError as error:
         hint = f"; the run used --plugin {' '.join(config.plugin)}" if config.plugin else ""
         raise ValueError(f"{error}{hint}") from error
-    known = read_facts(folder)
-    task.conform(known["facts"])
+    known = read_data_record(folder)
+    task.match_sizes(known["data_signature"])
     if known["classes"] is not None:
-        task.adopt(known["classes"])
+        task.remap_classes(known["classes"])
     # The checkpoint holds the signatures, so the prior that they may have started from (it could
     # be a plugin's) is not needed again.
     model = build_model(replace(config, signature_start="random"), task, None)
@@ -196,21 +192,24 @@ def load_run(
     return model.eval(), task, config, checkpoint, skipped
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
-    """``data.json`` of a run: "classes", in the order of its logits, and "facts" of its task."""
+def read_data_record(folder: Path) -> dict[str, Any]:
+    """``data.json`` of a run: "classes" in the order of logits, "data_signature" of the task."""
     path = folder / "data.json"
     if not path.is_file():
-        return {"classes": None, "facts": {}}
+        return {"classes": None, "data_signature": {}}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        classes, facts = found["classes"], found["facts"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: not the data facts of a run ({error!r})") from error
+        # Until 0.1 the signature was called "facts".
+        classes, signature = found["classes"], found.get("data_signature", found.get("facts"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: not the data record of a run ({error!r})") from error
     names = [] if classes is None else classes
     strings = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if not strings or not isinstance(facts, dict):
-        raise CheckpointError(f"{path}: expected names of classes and facts, got {str(found)[:60]}")
-    return {"classes": classes, "facts": facts}
+    if not strings or not isinstance(signature, dict):
+        raise CheckpointError(
+            f"{path}: expected names of classes and a data_signature, got {str(found)[:60]}"
+        )
+    return {"classes": classes, "data_signature": signature}
 
 
 def load_weights(model: Model, checkpoint: Checkpoint) -> None:
@@ -233,7 +232,8 @@ class RunFolder:
         """Make the folder, its configuration, and what is to be known of its data."""
         self.path.mkdir(parents=True, exist_ok=True)
         classes = None if task.classes is None else list(task.classes)
-        text = json.dumps({"classes": classes, "facts": task.facts()}, ensure_ascii=False) + "\n"
+        record = {"classes": classes, "data_signature": task.data_signature()}
+        text = json.dumps(record, ensure_ascii=False) + "\n"
         write_atomically(self.path / "data.json", text.encode())
         write_atomically(self.path / "config.yaml", dump_config(config).encode())
 

@@ -131,7 +131,7 @@ class Progress:
         return " · ".join(parts)
 
 
-class Told:
+class ProgressPrinter:
     """Says on stderr what is being done, how far it is, and how long all has taken so far."""
 
     def __init__(self, every: float = 5.0) -> None:
@@ -148,7 +148,7 @@ class Told:
         print(text, file=sys.stderr, flush=True)
 
 
-class Counted:
+class ProgressCounter:
     """Says now and then how far scoring a split is."""
 
     def __init__(self, split: str, say: Callable[[str], object], every: float = 10.0) -> None:

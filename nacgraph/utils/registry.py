@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -11,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
+
+from nacgraph.utils.errors import did_you_mean
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
@@ -98,8 +99,7 @@ class Registry(Generic[T]):
 
     def _unknown(self, name: str) -> str:
         choices = self.names()
-        near = difflib.get_close_matches(str(name), choices, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(name, choices)
         return f"{self.kind}: expected one of {', '.join(choices)}; got {name!r}{hint}"
 
 

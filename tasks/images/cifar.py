@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.images.listing import Wanted, fitted
 from nacgraph.tasks.splits import Data, Table
 
@@ -90,7 +90,7 @@ def cifar_folder(path: Path) -> Path | None:
     return None
 
 
-def read_cifar(path: Path, wanted: Wanted, found: Findings) -> Data:
+def read_cifar(path: Path, wanted: Wanted, found: DataReport) -> Data:
     """Train and test images; CIFAR-100 by its hundred fine labels.
 
     Raises:
@@ -123,7 +123,7 @@ def read_cifar(path: Path, wanted: Wanted, found: Findings) -> Data:
     return Data(tables, classes, f"CIFAR-{count}: batches in {folder}")
 
 
-def _batch(path: Path, key: str, classes: int, found: Findings) -> tuple[np.ndarray, np.ndarray]:
+def _batch(path: Path, key: str, classes: int, found: DataReport) -> tuple[np.ndarray, np.ndarray]:
     """Images (N, 32, 32, 3) and labels (N) of one file, without its damaged rows."""
     nothing = np.zeros((0, 32, 32, 3), np.uint8), np.zeros(0, np.int64)
     content = _unpickled(path, found)
@@ -149,7 +149,7 @@ def _batch(path: Path, key: str, classes: int, found: Findings) -> tuple[np.ndar
     return np.ascontiguousarray(images), labels
 
 
-def _unpickled(path: Path, found: Findings) -> dict[str, Any]:
+def _unpickled(path: Path, found: DataReport) -> dict[str, Any]:
     """The dict in a file, its keys as text; empty after its damage is told."""
     try:
         content = ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.images.listing import Listing, is_image
 
 WNID = re.compile(r"n\d{8}")
@@ -24,7 +24,7 @@ def subfolders(path: Path) -> list[Path]:
     return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith((".", "__")))
 
 
-def images_in(folder: Path, found: Findings) -> list[Path]:
+def images_in(folder: Path, found: DataReport) -> list[Path]:
     """Image files of a folder by name; a folder without any is damage."""
     files = sorted(p for p in folder.iterdir() if is_image(p)) if folder.is_dir() else []
     if not files:
@@ -32,7 +32,7 @@ def images_in(folder: Path, found: Findings) -> list[Path]:
     return files
 
 
-def lines_of(path: Path, found: Findings) -> Iterator[tuple[int, str]]:
+def lines_of(path: Path, found: DataReport) -> Iterator[tuple[int, str]]:
     """(number, text) of every line that is not empty."""
     data = found.read(path).read_bytes()
     for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
@@ -51,7 +51,7 @@ def has_class_folders(path: Path) -> bool:
     return any(is_image(file) for folder in inside for file in folder.iterdir())
 
 
-def class_folders(path: Path, found: Findings) -> Listing:
+def class_folders(path: Path, found: DataReport) -> Listing:
     """Class folders, alone or in folders called train, val, test.
 
     Folders whose names are all WordNet ids, as ImageNet-R's and Tiny-ImageNet-R's, are a test
@@ -93,7 +93,7 @@ def tiny_imagenet_folder(path: Path) -> Path | None:
     return None
 
 
-def tiny_imagenet(path: Path, found: Findings) -> Listing:
+def tiny_imagenet(path: Path, found: DataReport) -> Listing:
     """``train/<wnid>/images`` and ``val/images`` with ``val_annotations.txt``, our test split.
 
     Their own test split has no labels, so ours is their val, and our val is carved from train.
@@ -134,7 +134,7 @@ def tiny_imagenet(path: Path, found: Findings) -> Listing:
     return Listing(tuple(classes), f"Tiny-ImageNet in {folder}", splits, tags)
 
 
-def _wnids(path: Path, found: Findings) -> list[str]:
+def _wnids(path: Path, found: DataReport) -> list[str]:
     classes: list[str] = []
     for number, line in lines_of(path, found):
         name = line.strip()
@@ -145,7 +145,7 @@ def _wnids(path: Path, found: Findings) -> list[str]:
     return sorted(classes)
 
 
-def _words(path: Path, found: Findings) -> dict[str, str]:
+def _words(path: Path, found: DataReport) -> dict[str, str]:
     words = {}
     for number, line in lines_of(path, found):
         wnid, tab, text = line.partition("\t")
@@ -155,7 +155,7 @@ def _words(path: Path, found: Findings) -> dict[str, str]:
     return words
 
 
-def _annotations(path: Path, found: Findings) -> list[tuple[int, str, str]]:
+def _annotations(path: Path, found: DataReport) -> list[tuple[int, str, str]]:
     """(line, file, wnid) of every good line."""
     rows = []
     for number, line in lines_of(path, found):
@@ -181,7 +181,7 @@ def cub_folder(path: Path) -> Path | None:
     return None
 
 
-def cub(path: Path, found: Findings) -> Listing:
+def cub(path: Path, found: DataReport) -> Listing:
     """``images.txt`` and its companions: image id, then path, class from 1, whether it trains.
 
     Raises:
@@ -214,7 +214,7 @@ def cub(path: Path, found: Findings) -> Listing:
     return Listing(names, f"CUB-200-2011 in {folder}", splits)
 
 
-def _pairs(path: Path, found: Findings) -> dict[str, tuple[int, str]]:
+def _pairs(path: Path, found: DataReport) -> dict[str, tuple[int, str]]:
     """``id value`` lines as {id: (line, value)}, in their order."""
     pairs: dict[str, tuple[int, str]] = {}
     for number, line in lines_of(path, found):

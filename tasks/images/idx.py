@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.images.listing import Wanted, fitted
 from nacgraph.tasks.splits import Data, Table
 
@@ -40,7 +40,7 @@ def _part(file: Path) -> str | None:
     return None
 
 
-def read_idx(path: Path, wanted: Wanted, found: Findings, hint: str = "") -> Data:
+def read_idx(path: Path, wanted: Wanted, found: DataReport, hint: str = "") -> Data:
     """Both files of each split that is there; a single file stands for its own split.
 
     Args:
@@ -90,7 +90,7 @@ def _named(folder: Path, prefix: str, what: str, axes: int) -> Path:
     return folder / f"{prefix}-{what}-idx{axes}-ubyte.gz"
 
 
-def _array(path: Path, axes: int, what: str, found: Findings) -> np.ndarray | None:
+def _array(path: Path, axes: int, what: str, found: DataReport) -> np.ndarray | None:
     """The content of an IDX file of bytes, or None after its damage is told."""
     try:
         if path.suffix == ".gz":

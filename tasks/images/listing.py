@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nacgraph.tasks.cache import cached, default_cache_dir
-from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.splits import Data, Table
-from nacgraph.tasks.telling import telling
+from nacgraph.utils.progress_line import telling
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -52,7 +52,7 @@ def is_image(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
-def decoded(listing: Listing, wanted: Wanted, found: Findings) -> Data:
+def decoded(listing: Listing, wanted: Wanted, found: DataReport) -> Data:
     """All files as uint8 (N, H, W, C) arrays, one a split.
 
     The outcome is kept in the cache folder, under the names, sizes and times of the files.
@@ -104,7 +104,7 @@ def _fingerprint(files: Mapping[str, Sequence[Path]]) -> str:
 
 
 def _looked_at(
-    files: Mapping[str, Sequence[Path]], wanted: Wanted, found: Findings
+    files: Mapping[str, Sequence[Path]], wanted: Wanted, found: DataReport
 ) -> tuple[tuple[int, int], int, dict[str, np.ndarray]]:
     """(height, width) and channels that all get, and which files are images by their header."""
     sizes: set[tuple[int, int]] = set()
@@ -128,7 +128,7 @@ def _looked_at(
     return size, wanted.channels or (3 if colour else 1), fine
 
 
-def _opened(path: Path, found: Findings) -> Image | None:
+def _opened(path: Path, found: DataReport) -> Image | None:
     """The file as a picture whose header is read, or None after the damage is told."""
     from PIL import Image, UnidentifiedImageError
 
@@ -157,7 +157,7 @@ def _what(path: Path) -> str:
     return "bytes of no format that Pillow knows"
 
 
-def _into(place: np.ndarray, path: Path, found: Findings) -> bool:
+def _into(place: np.ndarray, path: Path, found: DataReport) -> bool:
     """Decode a file into ``place`` (H, W, C); False after its damage is told."""
     high, wide, channels = place.shape
     image = _opened(path, found)

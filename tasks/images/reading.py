@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.images import folders
 from nacgraph.tasks.images.cifar import cifar_folder, read_cifar
 from nacgraph.tasks.images.idx import DIGITS, idx_folder, read_idx
@@ -23,7 +23,7 @@ LAYOUTS = (
 )
 
 
-def read_images(path: Path | None, wanted: Wanted, found: Findings, hint: str = "") -> Data:
+def read_images(path: Path | None, wanted: Wanted, found: DataReport, hint: str = "") -> Data:
     """Read the images at ``path``, whatever their layout; scikit-learn's digits where it is None.
 
     Raises:

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nacgraph.nn.init import fan_in_normal_, linear
 from nacgraph.tasks.base import Batch
-from nacgraph.tasks.checks import at_least
-from nacgraph.tasks.layers import linear, started
 from nacgraph.tasks.tokenizers import register_tokenizer
+from nacgraph.utils.check import at_least
 
 SIDE = 8  # places along the shorter side of the last map, about
 PATCH = 4  # the largest patch; what is left of the reduction is done by halving
@@ -168,4 +168,7 @@ def _conv(
 ) -> nn.Conv2d:
     # skip_init: the default start would draw from the global generator.
     layer = nn.utils.skip_init(nn.Conv2d, inside, outside, kernel, **options)
-    return started(layer, generator)
+    fan_in_normal_(layer.weight, generator)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer

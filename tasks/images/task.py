@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from nacgraph.tasks.base import Batch, register_task
-from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.images.augment import Augmentation, augmented, mixed
 from nacgraph.tasks.images.listing import Wanted
 from nacgraph.tasks.images.reading import LAYOUTS, read_images
@@ -109,7 +109,7 @@ class Images(TableTask):
         )
         self._style: tuple[str, int, int] | None = None
 
-    def read(self, path: Path | None, found: Findings) -> Data:
+    def read(self, path: Path | None, found: DataReport) -> Data:
         wanted = Wanted(self.size, self.channels, self.cache_dir)
         return read_images(path, wanted, found, str(self.data or ""))
 
@@ -162,20 +162,20 @@ class Images(TableTask):
         task._style = (name, strength, seed)
         return task
 
-    def facts(self) -> dict[str, Any]:
-        """What a trained tokenizer's sizes follow from, as JSON values, for :meth:`conform`."""
+    def data_signature(self) -> dict[str, Any]:
+        """What a trained tokenizer's sizes follow from, as JSON values, for :meth:`match_sizes`."""
         high, wide, channels = self.shape
         return {"height": high, "width": wide, "channels": channels}
 
-    def conform(self, facts: Mapping[str, Any]) -> None:
+    def match_sizes(self, signature: Mapping[str, Any]) -> None:
         """Bring images, of other data too, to the size and channels that a run was trained on.
 
         Raises:
             ValueError: If these are not square and the data has others.
         """
-        if not facts:
+        if not signature:
             return
-        high, wide, channels = (int(facts[name]) for name in ("height", "width", "channels"))
+        high, wide, channels = (int(signature[name]) for name in ("height", "width", "channels"))
         if (high, wide, channels) == self.shape:
             return
         if high != wide:

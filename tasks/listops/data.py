@@ -14,7 +14,7 @@ import numpy as np
 from nacgraph.tasks.batching import Sequences, concatenate
 from nacgraph.tasks.cache import Arrays, cached, default_cache_dir
 from nacgraph.tasks.listops.trees import check_lengths, evaluate, grow
-from nacgraph.tasks.telling import tell
+from nacgraph.utils.progress_line import tell
 
 _CHUNK = 500  # trees drawn at a time: Ctrl-C is answered between two chunks
 _VERSION = 1  # to be raised with any change of what a seed generates

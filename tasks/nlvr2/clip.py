@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nacgraph.tasks.cache import save
-from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.nlvr2.examples import Example, example_files, read_examples, read_skills
 from nacgraph.tasks.nlvr2.features import NAME
 from nacgraph.tasks.nlvr2.pictures import find_images, open_image
@@ -108,7 +108,7 @@ def clip_features(
     if target.is_dir() or target.suffix != ".npz":
         target = target / NAME
     made = Clip(model_path) if backbone is None else backbone
-    found = Findings()
+    found = DataReport()
     examples: list[Example] = []
     for path in example_files(source).values():
         examples += read_examples(path, found)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nacgraph.tasks.findings import DataError, Findings
+from nacgraph.tasks.data_report import DataError, DataReport
 
 FILES = ("train", "dev", "test1", "test2")
 FOLDERS = ("", "data", "annotations")
@@ -64,7 +64,7 @@ def example_files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def read_examples(path: Path, found: Findings) -> list[Example]:
+def read_examples(path: Path, found: DataReport) -> list[Example]:
     """The examples of one file; damaged lines are reported.
 
     Raises:
@@ -126,7 +126,7 @@ def checked(
     return Example(identifier, sentence.strip(), LABELS.index(label), directory, where)
 
 
-def read_skills(folder: Path, found: Findings) -> dict[str, tuple[str, ...]]:
+def read_skills(folder: Path, found: DataReport) -> dict[str, tuple[str, ...]]:
     """Sentence → its phenomena, from NLVR2's ``annotated_dev_examples.txt`` if it is there.
 
     A line with a sentence is followed by lines of the form ``* hard cardinality``.

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nacgraph.tasks.findings import DataError, Findings, what_came
+from nacgraph.tasks.data_report import DataError, DataReport, what_came
 from nacgraph.tasks.nlvr2.examples import FILES, Example, checked
 
 NAME = "features.npz"
@@ -47,7 +47,7 @@ class Features:
     words: dict[str, np.ndarray]
 
 
-def read_features(path: Path, found: Findings) -> Features:
+def read_features(path: Path, found: DataReport) -> Features:
     """Read the file; damaged images and examples are reported and left out.
 
     Raises:

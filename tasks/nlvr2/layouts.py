@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.nlvr2.examples import (
     FILES,
     LABELS,
@@ -30,7 +30,7 @@ LAYOUTS = (
 
 
 def read_layout(
-    path: Path, size: int, seed: int, carve: bool, cache_dir: Path | None, found: Findings
+    path: Path, size: int, seed: int, carve: bool, cache_dir: Path | None, found: DataReport
 ) -> Data:
     """What lies at ``path``.
 
@@ -72,7 +72,7 @@ def read_layout(
     return _data(splits.parts, images, {}, source, splits.how)
 
 
-def _of_features(path: Path, seed: int, carve: bool, found: Findings) -> Data:
+def _of_features(path: Path, seed: int, carve: bool, found: DataReport) -> Data:
     held = read_features(path, found)
     examples = {
         name: [e for e in part if _has(held.images, e)] for name, part in held.examples.items()

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from nacgraph.tasks.cache import cached, default_cache_dir
-from nacgraph.tasks.findings import Findings, what_came
+from nacgraph.tasks.data_report import DataReport, what_came
 from nacgraph.tasks.nlvr2.examples import Example
-from nacgraph.tasks.telling import telling
+from nacgraph.utils.progress_line import telling
 
 KEPT_FROM = 2000  # images from which decoding takes longer than reading a file of the result
 
 
 def find_images(
-    examples: Sequence[Example], bases: Sequence[Path], found: Findings
+    examples: Sequence[Example], bases: Sequence[Path], found: DataReport
 ) -> dict[str, Path]:
     """Image name → its file. Those that are missing are reported once each.
 
@@ -73,7 +73,7 @@ def open_image(path: Path, size: int | None = None) -> Any:
 
 
 def read_images(
-    paths: Mapping[str, Path], size: int, found: Findings, cache_dir: Path | None
+    paths: Mapping[str, Path], size: int, found: DataReport, cache_dir: Path | None
 ) -> dict[str, np.ndarray]:
     """Image name → (3, size, size) uint8. Those that are damaged are reported and left out."""
     names = sorted(paths)

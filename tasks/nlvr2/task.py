@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nacgraph.tasks.base import Batch, register_task
-from nacgraph.tasks.checks import whole
-from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.nlvr2.generated import generated
 from nacgraph.tasks.nlvr2.layouts import read_layout
 from nacgraph.tasks.nlvr2.scenes import SIZE, World
@@ -22,6 +21,7 @@ from nacgraph.tasks.nlvr2.tokenizers import MOST_WORDS, ImagePairTokenizer, Sent
 from nacgraph.tasks.nlvr2.words import HASHES, encode
 from nacgraph.tasks.splits import Data, Table, words
 from nacgraph.tasks.table import TableTask
+from nacgraph.utils.check import whole
 
 CONDITIONS = ("task", "none", "inputs")
 
@@ -133,7 +133,7 @@ class NLVR2(TableTask):
 
     # Data
 
-    def read(self, path: Path | None, found: Findings) -> Data:
+    def read(self, path: Path | None, found: DataReport) -> Data:
         if path is None:
             data = generated(self.world, self.sizes, self.data_seed)
         else:
@@ -183,23 +183,23 @@ class NLVR2(TableTask):
 
     # Sizes
 
-    def facts(self) -> dict[str, Any]:
+    def data_signature(self) -> dict[str, Any]:
         """Shapes of images and words, which the tokenizers follow."""
         features, width = self._shapes()
         return {"image_size": self.image_size, "features": features, "word_features": width}
 
-    def conform(self, facts: Mapping[str, Any]) -> None:
+    def match_sizes(self, signature: Mapping[str, Any]) -> None:
         """Bring images to the run's size; frozen features have to have the run's shape."""
-        if not facts:
+        if not signature:
             return
-        if facts.get("features") is None and self.data is not None:
-            self.image_size, self._data = facts["image_size"], None
+        if signature.get("features") is None and self.data is not None:
+            self.image_size, self._data = signature["image_size"], None
         features, width = self._shapes()
         for name, got, plain in (
             ("features", features, "images"),
             ("word_features", width, "text"),
         ):
-            if got != (wanted := facts.get(name)):
+            if got != (wanted := signature.get(name)):
                 raise ValueError(
                     f"data: expected {name} {wanted or plain} as in the run, got {got or plain}"
                 )

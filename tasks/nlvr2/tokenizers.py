@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nacgraph.nn.init import linear
+from nacgraph.nn.sequence import WindowMLP
 from nacgraph.tasks.base import Batch
-from nacgraph.tasks.layers import linear
-from nacgraph.tasks.stem import WindowMLP
 from nacgraph.tasks.tokenizers import register_tokenizer
 
 MOST_WORDS = 64  # places that are told apart; words beyond share the last one

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.data_report import DataReport
 
 AXES = ("x", "y", "z")
 
 
-def sound_rows(path: Path, points: np.ndarray, found: Findings) -> np.ndarray:
+def sound_rows(path: Path, points: np.ndarray, found: DataReport) -> np.ndarray:
     """Which rows (N) of points (N, P, 3) are clouds; ``found`` hears about the others."""
     good = np.ones(len(points), bool)
     for row, cloud in enumerate(points):
@@ -36,7 +36,7 @@ def cloud_problem(cloud: np.ndarray) -> str | None:
 
 
 def sound_labels(
-    path: Path, labels: np.ndarray, classes: int | None, found: Findings, good: np.ndarray
+    path: Path, labels: np.ndarray, classes: int | None, found: DataReport, good: np.ndarray
 ) -> np.ndarray:
     """``good`` (N) without the rows whose label is none of the ``classes``, if that is known."""
     wrong = labels < 0 if classes is None else (labels < 0) | (labels >= classes)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from nacgraph.tasks.findings import DataError, Findings
+from nacgraph.tasks.data_report import DataError, DataReport
 from nacgraph.tasks.points.tables import beginning, class_names, numbered, shown, table_of
 from nacgraph.tasks.splits import Data, Table
 
@@ -33,7 +33,7 @@ def is_layout(folder: Path) -> bool:
     )
 
 
-def read_folder(folder: Path, found: Findings) -> Data:
+def read_folder(folder: Path, found: DataReport) -> Data:
     """The splits "train" and "test", as far as the folder has them.
 
     Raises:
@@ -51,7 +51,7 @@ def read_folder(folder: Path, found: Findings) -> Data:
     return Data(splits, classes, f"point clouds from {folder.name} (HDF5)")
 
 
-def read_file(path: Path, found: Findings) -> Data:
+def read_file(path: Path, found: DataReport) -> Data:
     """One table, "train", from a single file; class names from ``shape_names.txt`` beside it."""
     points, labels = _arrays(found.read(path))
     beside = path.with_name(NAMES)
@@ -60,7 +60,7 @@ def read_file(path: Path, found: Findings) -> Data:
     return Data({"train": table}, names or numbered(table), f"point clouds from {path.name} (HDF5)")
 
 
-def _split(listed: Path, classes: int, found: Findings) -> Table:
+def _split(listed: Path, classes: int, found: DataReport) -> Table:
     parts: list[Table] = []
     for line in _lines(listed):
         # "data/modelnet40_ply_hdf5_2048/ply_data_train0.h5": whoever made the list had it there.

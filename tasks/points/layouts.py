@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nacgraph.tasks.base import named
-from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.points import hdf5, meshes, npz
 from nacgraph.tasks.splits import Data
 
@@ -17,7 +17,9 @@ KNOWN = (
 )
 
 
-def read_layout(path: Path, count: int, seed: int, cache_dir: Path | None, found: Findings) -> Data:
+def read_layout(
+    path: Path, count: int, seed: int, cache_dir: Path | None, found: DataReport
+) -> Data:
     """Clouds (N, P, 3) in the unit sphere, float32, from any of the layouts above.
 
     Args:
@@ -42,7 +44,7 @@ def read_layout(path: Path, count: int, seed: int, cache_dir: Path | None, found
 
 def _reader(
     path: Path, count: int, seed: int, cache_dir: Path | None
-) -> Callable[[Findings], Data] | None:
+) -> Callable[[DataReport], Data] | None:
     if path.is_file():
         if path.suffix == ".npz":
             return lambda found: npz.read_npz(path, found)

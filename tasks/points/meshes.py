@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from nacgraph.tasks.cache import Arrays, cached, default_cache_dir
-from nacgraph.tasks.findings import DataError, Findings
+from nacgraph.tasks.data_report import DataError, DataReport
 from nacgraph.tasks.points.clouds import normalised
 from nacgraph.tasks.points.off import read_off, surface_points
 from nacgraph.tasks.splits import Data, Table
-from nacgraph.tasks.telling import telling
+from nacgraph.utils.progress_line import telling
 
 SPLITS = ("train", "test")
 SAMPLED = 2048  # points of a mesh, as many as in ModelNet's HDF5 files; more if more are wanted
@@ -27,7 +27,7 @@ def is_layout(folder: Path) -> bool:
 
 
 def read_folder(
-    folder: Path, count: int, seed: int, cache_dir: Path | None, found: Findings
+    folder: Path, count: int, seed: int, cache_dir: Path | None, found: DataReport
 ) -> Data:
     """Points sampled by area from every mesh, into the unit sphere; "train" and "test".
 
@@ -58,7 +58,7 @@ def read_folder(
     return Data(splits, classes, f"points sampled from the meshes of {folder.name} (OFF)")
 
 
-def _listed(folder: Path, found: Findings) -> tuple[tuple[str, ...], list[tuple[str, int, Path]]]:
+def _listed(folder: Path, found: DataReport) -> tuple[tuple[str, ...], list[tuple[str, int, Path]]]:
     """Category names, and split, label and path of every mesh, in order of their names."""
     categories = [p for p in sorted(folder.iterdir()) if p.is_dir() and _shows(p)]
     classes = tuple(p.name for p in categories)
@@ -84,7 +84,7 @@ def _listed(folder: Path, found: Findings) -> tuple[tuple[str, ...], list[tuple[
     return classes, listed
 
 
-def _sampled(folder: Path, names: list[str], size: int, seed: int, found: Findings) -> Arrays:
+def _sampled(folder: Path, names: list[str], size: int, seed: int, found: DataReport) -> Arrays:
     """``points`` (M, size, 3), and ``kept`` (M): which of the names each is of."""
     points = np.empty((len(names), size, 3), np.float32)
     kept: list[int] = []

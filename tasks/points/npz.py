@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nacgraph.tasks.findings import DataError, Findings
+from nacgraph.tasks.data_report import DataError, DataReport
 from nacgraph.tasks.points.tables import beginning, class_names, numbered, shown, table_of
 from nacgraph.tasks.splits import Data
 
@@ -16,7 +16,7 @@ MAGIC = b"PK"  # an npz file is a zip archive
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
-def read_npz(path: Path, found: Findings) -> Data:
+def read_npz(path: Path, found: DataReport) -> Data:
     """One table, "train"; other splits are carved from it.
 
     Raises:

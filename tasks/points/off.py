@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.points.tables import shown
 
 Mesh = tuple[np.ndarray, np.ndarray]
@@ -26,7 +26,7 @@ class _Wrong(Exception):
         self.line = line
 
 
-def read_off(path: Path, found: Findings) -> Mesh | None:
+def read_off(path: Path, found: DataReport) -> Mesh | None:
     """Vertices (V, 3) float64 and triangles (F, 3) int64 of a mesh; polygons are cut into fans.
 
     The counts may be glued to ``OFF``, blank lines and ``#`` comments may stand anywhere, and

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from nacgraph.tasks.findings import DataError, Findings
+from nacgraph.tasks.data_report import DataError, DataReport
 from nacgraph.tasks.points.clouds import normalised, sound_labels, sound_rows
 from nacgraph.tasks.splits import Table
 
 
 def table_of(
-    path: Path, points: np.ndarray, labels: np.ndarray, classes: int | None, found: Findings
+    path: Path, points: np.ndarray, labels: np.ndarray, classes: int | None, found: DataReport
 ) -> Table:
     """Rows of a file whose clouds and labels are sound, the clouds normalised.
 

@@ -13,14 +13,14 @@ import torch
 from torch import nn
 
 from nacgraph.tasks.base import Batch, register_task
-from nacgraph.tasks.checks import whole
-from nacgraph.tasks.findings import DataError, Findings
+from nacgraph.tasks.data_report import DataError, DataReport
 from nacgraph.tasks.points import clouds
 from nacgraph.tasks.points.layouts import read_layout
 from nacgraph.tasks.points.solids import generated
 from nacgraph.tasks.points.tokenizer import PointTokenizer
 from nacgraph.tasks.splits import Data, Table
 from nacgraph.tasks.table import TableTask
+from nacgraph.utils.check import whole
 
 TURNS = ("none", *clouds.AXES)
 
@@ -113,7 +113,7 @@ class Points(TableTask):
         }
         PointTokenizer(1, **self.features)  # says now which of these is wrong
 
-    def read(self, path: Path | None, found: Findings) -> Data:
+    def read(self, path: Path | None, found: DataReport) -> Data:
         if path is None:
             data = generated(self.solids, self.count, self.data_seed)
         else:

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nacgraph.nn.init import linear
 from nacgraph.tasks.base import Batch
-from nacgraph.tasks.checks import whole
-from nacgraph.tasks.layers import linear
 from nacgraph.tasks.tokenizers import register_tokenizer
+from nacgraph.utils.check import whole
 
 SPACINGS = ("log", "linear")
 

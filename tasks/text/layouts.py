@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nacgraph.tasks.base import named
-from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.splits import SPLITS, Data, Table
 
 LAYOUTS = (
@@ -26,7 +26,7 @@ _STARS = {"neg": range(1, 5), "pos": range(7, 11)}
 Rows = list[tuple[str, bytes]]  # (label, text)
 
 
-def read_text(path: Path, found: Findings, paper_protocol: bool) -> Data:
+def read_text(path: Path, found: DataReport, paper_protocol: bool) -> Data:
     """Read the layout that ``path`` has: columns "text" (bytes as they are on disk).
 
     Raises:
@@ -56,7 +56,7 @@ def table(rows: Sequence[tuple[str, bytes]], classes: Sequence[str]) -> Table:
     return Table(labels, {"text": [text for _, text in rows]})
 
 
-def _imdb(root: Path, found: Findings, paper_protocol: bool) -> Data:
+def _imdb(root: Path, found: DataReport, paper_protocol: bool) -> Data:
     classes = ("neg", "pos")
     rows = {
         split: [row for label in classes for row in _reviews(root / split, label, found)]
@@ -73,7 +73,7 @@ def _imdb(root: Path, found: Findings, paper_protocol: bool) -> Data:
     return Data(splits, classes, f"IMDB reviews in {root} ({note})")
 
 
-def _reviews(split: Path, label: str, found: Findings) -> Iterator[tuple[str, bytes]]:
+def _reviews(split: Path, label: str, found: DataReport) -> Iterator[tuple[str, bytes]]:
     folder = split / label
     if not folder.is_dir():
         found.damaged(folder, "expected a folder of reviews, got none")
@@ -99,7 +99,7 @@ def _reviews(split: Path, label: str, found: Findings) -> Iterator[tuple[str, by
             found.damaged(file, "expected a review, got an empty file")
 
 
-def _tables(files: dict[str, Path], found: Findings, source: str) -> Data:
+def _tables(files: dict[str, Path], found: DataReport, source: str) -> Data:
     rows = {split: list(_lines(file, found)) for split, file in files.items()}
     names = {label for part in rows.values() for label, _ in part}
     classes = tuple(sorted(names, key=_order(names)))
@@ -120,7 +120,7 @@ def _order(names: set[str]) -> Callable[[str], Any]:
     return int if all(name.isdecimal() for name in names) else str
 
 
-def _lines(file: Path, found: Findings) -> Iterator[tuple[str, bytes]]:
+def _lines(file: Path, found: DataReport) -> Iterator[tuple[str, bytes]]:
     """Labels and texts of a TSV file, one line each.
 
     Texts are bytes, in no encoding. A field as csv writes it, within quotes and with quotes

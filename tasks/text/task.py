@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from nacgraph.tasks.base import Batch, register_task
-from nacgraph.tasks.checks import at_least
-from nacgraph.tasks.findings import Findings
+from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.splits import Data, Table
 from nacgraph.tasks.table import TableTask
 from nacgraph.tasks.text.generated import generated
 from nacgraph.tasks.text.layouts import LAYOUTS, read_text
 from nacgraph.tasks.tokenizers import SequenceTokenizer
+from nacgraph.utils.check import at_least
 
 VOCABULARY = 257  # id = byte + 1; id 0 is padding
 # What a word says seldom depends on where it stands, and few texts tell that apart: with positions
@@ -115,7 +115,7 @@ class Text(TableTask):
         self.longest_text, self.drop, self.paper_protocol = bytes, drop, paper_protocol
         self.sentences, self.stem_layers, self.window = sentences, stem_layers, window
 
-    def read(self, path: Path | None, found: Findings) -> Data:
+    def read(self, path: Path | None, found: DataReport) -> Data:
         """The texts of ``path``, whole, or generated ones."""
         if path is None:
             return generated(self.sentences, self.data_seed)

@@ -149,7 +149,7 @@ def test_weights_are_those_of_the_read_in(lengths: list[int], shared: bool, mask
         read = (weights @ tokens.unsqueeze(1)) * gates[2]
         value = read_in.value.weight.view(2, 4, 8)
         read = torch.einsum("bhud,hcd->buhc", read, value).flatten(2)
-        out = states + read_in.exit.project(read * gates[3])
+        out = states + read_in.out_proj.project(read * gates[3])
         out = read_in.ffn(out, codes, ffn)
         torch.testing.assert_close(out, wanted, rtol=0, atol=1e-10)
         torch.testing.assert_close(read_weights(call, 2, 5), weights[:, :, 2:5])
@@ -280,12 +280,12 @@ def test_gradients_are_those_of_the_gates(name: str) -> None:
         """The loss when the links from a module to others weigh ``gate`` times as much."""
 
         def weigh(_: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-            *states, graph, exit_gate = arguments
+            *states, graph, out_gate = arguments
             weight = graph.log_weight.clone()
             receivers = torch.arange(len(weight))
             others = receivers != module if graph.num_receivers == 6 else receivers >= 0
             weight[others, module] += np.log(gate)
-            return (*states, SampledGraph(graph.probability, weight, graph.mask), exit_gate)
+            return (*states, SampledGraph(graph.probability, weight, graph.mask), out_gate)
 
         blocks = [*model.circuit.propagators, model.circuit.read_out]
         hooks = [block.attention.register_forward_pre_hook(weigh) for block in blocks]

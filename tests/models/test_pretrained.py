@@ -19,9 +19,8 @@ from nacgraph.models.nac import NAC, NACConfig
 from nacgraph.priors import get_prior
 from nacgraph.tasks import Batch, SequenceTokenizer
 from nacgraph.tasks.tokenizers import TOKENIZERS, register_tokenizer
-from nacgraph.training.checkpoint import CheckpointError
-from nacgraph.training.config import ConfigError
 from nacgraph.training.run import load_run
+from nacgraph.utils.errors import CheckpointError, ConfigError
 
 SMALL = {
     "modules": 7, "readouts": 3, "width": 8, "code_dim": 6, "signature_dim": 8, "heads": 2,

@@ -70,7 +70,9 @@ def test_no_senders_is_finite(backend: str, generator: torch.Generator) -> None:
 
     propagator = Propagator(messages(), ModFFN(8, 5, generator), 8)
     lonely = propagator.attend(states, design.processor_codes, empty(6))
-    torch.testing.assert_close(lonely - states, propagator.attention.exit.bias.expand_as(states))
+    torch.testing.assert_close(
+        lonely - states, propagator.attention.out_proj.bias.expand_as(states)
+    )
     read_out = ReadOut(messages(), ModFFN(8, 5, generator), 8, 4, generator)
     logits, confidence, _ = read_out(states, design, empty(3))
     (logits.sum() + propagator(states, design.processor_codes, empty(6)).sum()).backward()
@@ -143,7 +145,7 @@ def test_perceiver_io_is_plain_multi_head_attention() -> None:
         normed @ part.weight.T for part in (attention.query, attention.key, attention.value)
     ]
     message, _ = plain(*projected)
-    wanted = states + message @ attention.exit.weight.T + attention.exit.bias
+    wanted = states + message @ attention.out_proj.weight.T + attention.out_proj.bias
     graph = model.circuit.kernel(model.generator.processor_signatures)
     found = block.attend(states, model.generator.processor_codes, graph)
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)

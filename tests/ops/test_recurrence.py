@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from nacgraph.nn.sequence import LinearMemory, SelectiveMemory
 from nacgraph.ops import recurrence
 from nacgraph.ops.recurrence import recur_both_ways, turn_both_ways
-from nacgraph.tasks.stem import LinearMemory, SelectiveMemory
 
 
 def step_by_step(x: Tensor, decay: Tensor) -> Tensor:

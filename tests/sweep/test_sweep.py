@@ -23,8 +23,8 @@ from nacgraph.sweep import read_recipe
 from nacgraph.sweep.gather import paired, pick, read_result
 from nacgraph.sweep.jobs import cell_flags, jobs_of
 from nacgraph.sweep.tables import difference, mean_sd
-from nacgraph.training.config import ConfigError
 from nacgraph.training.run import build_model, build_target, build_task
+from nacgraph.utils.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))

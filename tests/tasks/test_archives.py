@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from nacgraph.tasks import archives
 from nacgraph.tasks.archives import opened
-from nacgraph.tasks.findings import DataError
+from nacgraph.tasks.data_report import DataError
 
 FILES = {"set/train/a.txt": b"one", "set/test/b.txt": b"two" * 400, "set/empty": b""}
 PAGE = b"\n<!DOCTYPE html><html><body>404</body></html>"

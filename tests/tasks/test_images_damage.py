@@ -10,7 +10,7 @@ import images_on_disk as disk
 import numpy as np
 import pytest
 
-from nacgraph.tasks.findings import DataError
+from nacgraph.tasks.data_report import DataError
 from nacgraph.tasks.images import Images
 from nacgraph.tasks.images.cifar import ArrayUnpickler
 

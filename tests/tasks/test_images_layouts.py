@@ -46,7 +46,7 @@ def test_sizes_and_channels_as_asked(tmp_path: Path) -> None:
     part = images(task.table("test"))
     assert (part[..., 0] == part[..., 1]).all()
     own = Images(data=folder)
-    own.conform(task.facts())
+    own.match_sizes(task.data_signature())
     assert np.array_equal(images(own.table("test")), part)
 
 
@@ -88,10 +88,10 @@ def test_renditions_by_wordnet_id_are_a_test_split(tmp_path: Path) -> None:
     (folder / "README.txt").write_text("hello")
     task = Images(data=folder, cache_dir=tmp_path)
     assert task.classes == tuple(sorted(disk.WNIDS[:2])) and len(task.table("test")) == 6
-    task.adopt(sorted(disk.WNIDS))
+    task.remap_classes(sorted(disk.WNIDS))
     assert task.num_classes == 3 and task.present("test") == [0, 1]
     with pytest.raises(ValueError, match="expected classes among"):
-        Images(data=folder, cache_dir=tmp_path).adopt(["cat", "dog"])
+        Images(data=folder, cache_dir=tmp_path).remap_classes(["cat", "dog"])
 
 
 def test_class_folders(tmp_path: Path) -> None:

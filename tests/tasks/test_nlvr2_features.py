@@ -14,7 +14,7 @@ import torch
 from nlvr2_on_disk import SKILLS, write_folder
 from torch import Tensor
 
-from nacgraph.tasks.findings import DataError
+from nacgraph.tasks.data_report import DataError
 from nacgraph.tasks.nlvr2 import NLVR2
 from nacgraph.tasks.nlvr2.clip import Clip, clip_features
 
@@ -76,15 +76,15 @@ def test_features_give_the_samples_of_the_folder(tmp_path: Path, text: bool) -> 
 
 def test_a_run_on_features_wants_features_of_its_shape(tmp_path: Path) -> None:
     path = made(tmp_path)
-    facts = NLVR2(data=path).facts()
-    NLVR2(data=path).conform(facts)
+    signature = NLVR2(data=path).data_signature()
+    NLVR2(data=path).match_sizes(signature)
     other = NLVR2(data=tmp_path, image_size=8, patch=4)
     with pytest.raises(ValueError, match=r"expected features \[5, 6\] as in the run, got images"):
-        other.conform(facts)
+        other.match_sizes(signature)
     with pytest.raises(ValueError, match=r"expected features images as in the run, got \[5, 6\]"):
-        NLVR2(data=path).conform(other.facts())
+        NLVR2(data=path).match_sizes(other.data_signature())
     # Images of files are brought to the size of the run.
-    other.conform({**other.facts(), "image_size": 12})
+    other.match_sizes({**other.data_signature(), "image_size": 12})
     assert next(other.eval_batches("val")).inputs.shape[2:] == (3, 12, 12)
 
 

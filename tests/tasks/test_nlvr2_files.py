@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from nlvr2_on_disk import SENTENCES, SKILLS, example, picture, write_folder, write_lines
 
-from nacgraph.tasks.findings import DataError
+from nacgraph.tasks.data_report import DataError
 from nacgraph.tasks.nlvr2 import NLVR2, pictures
 from nacgraph.tasks.splits import Table
 

@@ -233,8 +233,8 @@ def test_made_up_samples_fit_the_model() -> None:
 
 def test_a_run_on_scenes_can_be_tried_on_files_only_at_its_size() -> None:
     task = nlvr2()
-    assert task.facts() == {"image_size": 24, "features": None, "word_features": 0}
-    task.conform({})
-    task.conform(task.facts())
+    assert task.data_signature() == {"image_size": 24, "features": None, "word_features": 0}
+    task.match_sizes({})
+    task.match_sizes(task.data_signature())
     with pytest.raises(ValueError, match=r"expected features \[5, 6\] as in the run, got images"):
-        task.conform({**task.facts(), "features": [5, 6]})
+        task.match_sizes({**task.data_signature(), "features": [5, 6]})

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nacgraph.tasks.findings import DataError, Findings
+from nacgraph.tasks.data_report import DataError, DataReport
 from nacgraph.tasks.points import Points
 from nacgraph.tasks.points.clouds import normalised
 
@@ -218,7 +218,7 @@ def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_findings_stop_at_the_first_damage(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "a.npz", points=np.full((20, 12, 3), np.nan))
-    found = Findings()
+    found = DataReport()
     with pytest.raises(DataError, match="row 0"):
         Points(data=path).read(path, found)
     assert found.damage == []

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nacgraph.tasks.findings import DataError
+from nacgraph.tasks.data_report import DataError
 from nacgraph.tasks.points import Points, hdf5
 from nacgraph.tasks.points.clouds import normalised
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch_geometric.io import read_off as pyg_read_off
 
-from nacgraph.tasks.findings import DataError, Findings
+from nacgraph.tasks.data_report import DataError, DataReport
 from nacgraph.tasks.points import Points, meshes
 from nacgraph.tasks.points.off import read_off
 
@@ -28,7 +28,7 @@ def off(faces: list = TRIANGLES, corners: list = CORNERS, header: str = "OFF\n")
 def parse(tmp_path: Path, text: str | bytes) -> tuple[np.ndarray, np.ndarray]:
     path = tmp_path / "mesh.off"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    mesh = read_off(path, Findings())
+    mesh = read_off(path, DataReport())
     assert mesh is not None
     return mesh
 
@@ -113,7 +113,7 @@ def test_a_damaged_mesh_is_named_with_its_line(tmp_path: Path, kind: str) -> Non
     where = r"mesh\.off" if line is None else rf"mesh\.off, line {line}"
     with pytest.raises(DataError, match=rf"{where}: expected .*{message}"):
         parse(tmp_path, text)
-    found = Findings(collect=True)
+    found = DataReport(collect=True)
     assert read_off(tmp_path / "mesh.off", found) is None
     assert len(found.damage) == 1
 
@@ -172,10 +172,10 @@ def test_points_of_a_mesh_depend_on_its_name_and_the_data_seed_alone(tmp_path: P
     other = task(folder, data_seed=1, resample=True).table("test").columns["points"]
     assert not np.array_equal(np.sort(one, 1), np.sort(other, 1))
     (folder / "bathtub" / "test" / "bathtub_0005.off").unlink()
-    fewer = meshes.read_folder(folder, 32, 0, tmp_path / "cache", Findings())
+    fewer = meshes.read_folder(folder, 32, 0, tmp_path / "cache", DataReport())
     assert len(fewer.splits["test"]) == 5
     rows = {cloud.tobytes() for cloud in fewer.splits["test"].columns["points"]}
-    whole = meshes.read_folder(write_modelnet(tmp_path / "b"), 32, 0, tmp_path / "c", Findings())
+    whole = meshes.read_folder(write_modelnet(tmp_path / "b"), 32, 0, tmp_path / "c", DataReport())
     assert rows < {cloud.tobytes() for cloud in whole.splits["test"].columns["points"]}
 
 

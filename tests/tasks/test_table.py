@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from nacgraph.tasks import Batch, Data, DataError, Findings, Table, TableTask
+from nacgraph.tasks import Batch, Data, DataError, DataReport, Table, TableTask
 from nacgraph.tasks.base import TASKS
 from nacgraph.tasks.splits import carve, words
 from nacgraph.testing import assert_task
@@ -30,7 +30,7 @@ class Numbers(TableTask):
         self.sizes, self.bad = sizes or {"train": 60}, bad
         self.reads = 0
 
-    def read(self, path: Path | None, found: Findings) -> Data:
+    def read(self, path: Path | None, found: DataReport) -> Data:
         self.reads += 1
         splits = {}
         for name, n in self.sizes.items():
@@ -123,17 +123,17 @@ def test_classes_can_be_chosen_and_left_out() -> None:
 
 def test_a_run_and_other_data_agree_on_classes() -> None:
     part = Numbers(only_classes="bee,cat", whole_is_test=True)
-    part.adopt(CLASSES)
+    part.remap_classes(CLASSES)
     assert part.classes == CLASSES
     table = part.table("test")
     assert np.array_equal(table.labels, table.columns["number"] % 3)
     assert part.present("test") == [1, 2]
     assert part.tags("test")["label"][:2] == ["bee", "cat"]
     whole = Numbers(whole_is_test=True)
-    whole.adopt(CLASSES)
+    whole.remap_classes(CLASSES)
     assert whole.present("test") is None and len(whole.table("test")) == 60
     with pytest.raises(ValueError, match="expected classes among ant, bee, as in the run, got cat"):
-        Numbers().adopt(("ant", "bee"))
+        Numbers().remap_classes(("ant", "bee"))
     with pytest.raises(ValueError, match="holds no train split"):
         whole.table("train")
     with pytest.raises(ValueError, match="splits train, val but no test split"):
@@ -177,7 +177,7 @@ def test_errors_say_what_was_wanted(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="data: no file or folder"):
         Numbers(data=tmp_path / "none")
     with pytest.raises(FileNotFoundError, match=r"data: no file .*a\.txt"):
-        Findings().read(tmp_path / "a.txt")
+        DataReport().read(tmp_path / "a.txt")
     with pytest.raises(ValueError, match="at most the 48 training samples, got 49"):
         Numbers(batch_size=49).train_batch(0)
     with pytest.raises(ValueError, match="a multiple of the 2 processes, got 5"):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nacgraph.tasks.findings import DataError, Findings
+from nacgraph.tasks.data_report import DataError, DataReport
 from nacgraph.tasks.splits import Data
 from nacgraph.tasks.text import Text
 from nacgraph.tasks.text.layouts import read_text
@@ -37,16 +37,16 @@ def tsv(path: Path, rows: list[tuple[str, str]]) -> Path:
 
 
 def read(path: Path, paper_protocol: bool = False) -> Data:
-    return read_text(path, Findings(), paper_protocol)
+    return read_text(path, DataReport(), paper_protocol)
 
 
 def collected(path: Path) -> list[str]:
     """All damage, each with the folder left out; the first of it is what training stops at."""
-    found = Findings(collect=True)
+    found = DataReport(collect=True)
     read_text(path, found, False)
     if found.damage:
         with pytest.raises(DataError) as caught:
-            read_text(path, Findings(), False)
+            read_text(path, DataReport(), False)
         assert str(caught.value) == found.damage[0]
     return [text.removeprefix(str(path)).lstrip("/,: ") for text in found.damage]
 
@@ -109,7 +109,7 @@ def test_all_damage_of_imdb_is_named(tmp_path: Path) -> None:
     )
     (top / "test" / "pos").rmdir()
     assert "test/pos: expected a folder of reviews, got none" in collected(top)
-    found = Findings(collect=True)
+    found = DataReport(collect=True)
     assert len(read_text(top, found, False).splits["train"]) == 22  # the others are still read
 
 
@@ -194,7 +194,7 @@ def test_all_damage_of_a_file_is_named_by_line(tmp_path: Path) -> None:
         "line 5: expected 2 columns, label and text, got 1",
         "line 6: expected 2 columns, label and text, got 3",
     ]
-    found = Findings(collect=True)
+    found = DataReport(collect=True)
     assert read_text(path, found, False).splits["train"].columns["text"] == [b"fine", b"fine too"]
 
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from nacgraph.nn.sequence import WindowMLP, _rounded
 from nacgraph.tasks import Batch, SequenceTokenizer
-from nacgraph.tasks.stem import WindowMLP, _rounded
 
 
 def batch_of(lengths: list[int], seed: int = 0) -> Batch:

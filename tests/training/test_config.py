@@ -10,8 +10,9 @@ import yaml
 
 from nacgraph.cli.options import parse
 from nacgraph.cli.plan import check_parts
-from nacgraph.training.config import PRESETS, ConfigError, RunConfig, dump_config
+from nacgraph.training.config import PRESETS, RunConfig, dump_config
 from nacgraph.training.run import read_config
+from nacgraph.utils.errors import ConfigError
 
 
 def problems(*argv: str) -> list[str]:

@@ -30,7 +30,7 @@ from nacgraph.training.optim import (
 )
 from nacgraph.training.run import build_model, build_target, build_task, load_run
 from nacgraph.training.scoring import score, wilson
-from nacgraph.utils.progress import Counted
+from nacgraph.utils.progress import ProgressCounter
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_a_score_does_not_depend_on_the_batches(cache: Path) -> None:
 
 def test_scoring_says_how_far_it_is() -> None:
     said: list[str] = []
-    told = Counted("val", said.append, every=0)
+    told = ProgressCounter("val", said.append, every=0)
     told(1, 4)
     assert said == ["scoring    val: 4 samples, 25.0 % so far"]
     told.every = 60

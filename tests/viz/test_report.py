@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_data import EVIL, SVG, bare_data, links, report_data
 
-from nacgraph.training.checkpoint import CheckpointError
+from nacgraph.utils.errors import CheckpointError
 from nacgraph.viz.report import Picture, ReportData, render_report, write_report
 from nacgraph.viz.report.blocks import matrix_svg
 from nacgraph.viz.report.modules import decimals, module_table
@@ -71,7 +71,7 @@ def embedded(text: str) -> dict[str, Any]:
 
 
 def unpack(packed: dict[str, Any]) -> np.ndarray:
-    """Kept numbers again, as the page's script has them."""
+    """Cache numbers again, as the page's script has them."""
 
     def whole(text: str, size: int) -> np.ndarray:
         return np.frombuffer(base64.b64decode(text), "u1" if size == 1 else "<u2").astype(int)

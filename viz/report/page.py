@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from nacgraph.training.checkpoint import write_atomically
+from nacgraph.utils.files import write_atomically
 from nacgraph.viz.report.blocks import blocks_html
 from nacgraph.viz.report.data import Picture, ReportData, check_data
 from nacgraph.viz.report.modules import module_table, readout_table

@@ -49,7 +49,7 @@ def gather(
         split: "val" or "test".
         samples: Always the same so many; all if left out.
         precision: "32" or "bf16-mixed".
-        progress: Told what is done, and how far it is.
+        progress: ProgressPrinter what is done, and how far it is.
 
     Raises:
         ValueError: If all samples share one circuit, or its links are all certain.

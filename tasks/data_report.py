@@ -9,7 +9,7 @@ class DataError(ValueError):
     """Data that cannot be used; names the file and, where there is one, the line or the row."""
 
 
-class Findings:
+class DataReport:
     """Keeps a reader's files and the damage it meets.
 
     Training stops at the first damage, since a sample left out in silence would change results.

@@ -10,7 +10,7 @@ import pytest
 
 from nacgraph.tasks import Images
 from nacgraph.tasks.images import listing
-from nacgraph.tasks.telling import telling
+from nacgraph.utils.progress_line import telling
 
 Captured = pytest.CaptureFixture[str]
 

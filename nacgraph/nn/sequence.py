@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nacgraph.nn.init import linear
 from nacgraph.ops.recurrence import recur_both_ways, turn_both_ways
-from nacgraph.tasks.layers import linear
 
 _ROUND = 64  # symbols to multiples of which a window's input is rounded up
 _LEAST = 8  # shorter than _ROUND it is to this, or twice, four times as much

@@ -1,0 +1,30 @@
+"""Errors that say what is wrong in words a user can act on, and the nearest name for a typo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ConfigError(ValueError):
+    """Every problem of a configuration at once, one a line."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class CheckpointError(RuntimeError):
+    """A file of a run that cannot be written, or that is not what it says it is."""
+
+
+def did_you_mean(name: object, choices: Iterable[str]) -> str:
+    """``"; did you mean 'width'?"``, or nothing where no choice is near."""
+    close = get_close_matches(str(name), list(choices), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """``'widht' (nearest: width)``, or the name alone when nothing is near."""
+    close = get_close_matches(name, list(choices), n=1, cutoff=0.5)
+    return f"{name!r} (nearest: {close[0]})" if close else repr(name)
