@@ -42,7 +42,8 @@ def main() -> None:
     parser.add_argument("--cache-dir")
     given = parser.parse_args()
     for run in given.runs:
-        model, task, *_ = load_circuit(run, cache_dir=given.cache_dir)
+        read = load_circuit(run, cache_dir=given.cache_dir)
+        model, task = read.circuit, read.task
         task.token_kinds, task.token_names, task.token_groups = kinds, NAMES, {}
         found = probe(model, task, samples=given.samples, lesion_samples=0)
         print(f"{run.name}: {found.samples} validation samples, {model.config.modules} modules")

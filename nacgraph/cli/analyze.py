@@ -72,7 +72,8 @@ def analyze(arguments: argparse.Namespace) -> Path:
     prepare(arguments)
     at_least(arguments, nulls=1, draws=1, seeds=1)
     given = task_arguments(arguments)
-    model, task, config, checkpoint, notes = read_circuit(arguments.run, **given)
+    run = read_circuit(arguments.run, **given)
+    model, task, config, checkpoint = run.circuit, run.task, run.config, run.checkpoint
     out: Path = arguments.out or arguments.run / "analysis"
     out.mkdir(parents=True, exist_ok=True)
     told = ProgressPrinter()
@@ -103,7 +104,7 @@ def analyze(arguments: argparse.Namespace) -> Path:
         "modules": modules_table(link, seen),
         "readouts": readouts_table(readout_link, seen),
         "probe": None if seen is None else _probe_facts(seen),
-        "notes": [*notes, *_missing(seen)],
+        "notes": [*run.notes, *_missing(seen)],
     }
     labels = stats["communities"]["labels"]
     for k, row in enumerate(stats["modules"]):

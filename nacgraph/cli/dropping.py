@@ -134,7 +134,8 @@ def _numbers(text: str) -> list[float]:
 
 
 def _source(run: Path, arguments: argparse.Namespace) -> Source:
-    model, task, config, checkpoint, _ = read_circuit(run, **task_arguments(arguments))
+    read = read_circuit(run, **task_arguments(arguments))
+    model, task, config, checkpoint = read.circuit, read.task, read.config, read.checkpoint
     weights = str(checkpoint.state["sha256"])[:16]
     return Source(config.model, weights, model, task, config.precision)
 

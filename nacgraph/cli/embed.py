@@ -68,7 +68,8 @@ def embed(arguments: argparse.Namespace) -> dict[str, Any]:
     perplexities = _checked(arguments)
     from nacgraph.analysis.populations import components, gather, separation, tag_words, variation
 
-    model, task, config, checkpoint, _ = read_circuit(arguments.run, **task_arguments(arguments))
+    run = read_circuit(arguments.run, **task_arguments(arguments))
+    model, task, config, checkpoint = run.circuit, run.task, run.config, run.checkpoint
     told = ProgressPrinter()
     sampled = arguments.split, arguments.samples, config.precision
     population = gather(model, task, *sampled, progress=told)

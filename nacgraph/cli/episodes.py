@@ -92,21 +92,20 @@ def load_sources(arguments: argparse.Namespace) -> list[Source]:
     """The run and its baseline; models of one name go by their folders."""
     folders = [arguments.run] + [arguments.baseline] * (arguments.baseline is not None)
     loaded = [read_run(folder, **task_arguments(arguments)) for folder in folders]
-    names = [config.model for _, _, config, _, _ in loaded]
+    names = [run.config.model for run in loaded]
     if len(set(names)) < len(names):
         names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
         names = [str(folder) for folder in folders]
     if len(set(names)) < len(names):
         raise ValueError(f"baseline: expected another run, got {folders[1]} again")
-    if len({config.task for _, _, config, _, _ in loaded}) > 1:
+    if len({run.config.task for run in loaded}) > 1:
         raise ValueError(
-            f"baseline: expected a run of task {loaded[0][2].task}, got {loaded[1][2].task}"
+            f"baseline: expected a run of task {loaded[0].config.task}, got {loaded[1].config.task}"
         )
     found = []
-    for name, folder, (model, task, config, checkpoint, _) in zip(
-        names, folders, loaded, strict=True
-    ):
+    for name, folder, run in zip(names, folders, loaded, strict=True):
+        model, task, config, checkpoint = run.model, run.task, run.config, run.checkpoint
         weights = str(checkpoint.state["sha256"])[:16]
         found.append(Source(name, folder, weights, model, config, tuple(task.classes or ())))
     return found
@@ -131,9 +130,8 @@ def pool_of(
         )
     takes = parameters(cls)
     task = build_task(config, **{k: v for k, v in changed.items() if k in takes or k == "data"})
-    task.match_sizes(
-        read_data_record(source.folder)["data_signature"]
-    )  # images of another size, to that of the run
+    # Images of another size are brought to that of the run.
+    task.match_sizes(read_data_record(source.folder)["data_signature"])
     known = {name for each in sources for name in each.classes}
     return make_pool(cast(TableTask, task), known, arguments.ways, arguments.queries + shots)
 

@@ -67,7 +67,8 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.batch_size is not None and arguments.batch_size < 1:
         raise ValueError(f"batch-size: expected at least 1, got {arguments.batch_size}")
     changed = task_arguments(arguments, "batch_size")
-    model, task, config, checkpoint, _ = read_run(arguments.run, **changed)
+    run = read_run(arguments.run, **changed)
+    model, task, config, checkpoint = run.model, run.task, run.config, run.checkpoint
     device = device_of(arguments.device)
     tags = task.tags(arguments.split) if arguments.by else {}
     if unknown := [name for name in arguments.by if name not in tags]:

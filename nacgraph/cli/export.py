@@ -81,7 +81,8 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
     prepare(arguments)
     at_least(arguments, samples=1)
     kind = get_format(arguments.format, arguments.opset)
-    model, task, config, checkpoint, _ = read_circuit(arguments.run, **task_arguments(arguments))
+    run = read_circuit(arguments.run, **task_arguments(arguments))
+    model, task, config, checkpoint = run.circuit, run.task, run.config, run.checkpoint
     mode = arguments.mode
     if mode is None:
         mode = model.config.eval_mode if model.config.eval_mode in FROZEN_MODES else "expected"

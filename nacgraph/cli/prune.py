@@ -99,7 +99,8 @@ def smaller_run(arguments: argparse.Namespace) -> dict[str, Any]:
     from nacgraph.training.scoring import score
 
     source = arguments.run
-    model, task, config, checkpoint, _ = read_circuit(source, **task_arguments(arguments))
+    run = read_circuit(source, **task_arguments(arguments))
+    model, task, config, checkpoint = run.circuit, run.task, run.config, run.checkpoint
     count = kept_count(config.modules, arguments.keep)
     out = arguments.out or source.with_name(
         f"{source.resolve().name}-keep{100 * arguments.keep:g}-{arguments.order}"

@@ -10,15 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from nacgraph.training.run import load_circuit, load_run
+from nacgraph.training.run import Run, load_circuit, load_run
 from nacgraph.utils.registry import load_plugin
 
 if TYPE_CHECKING:
-    from nacgraph.models.nac import NAC
-    from nacgraph.models.transformer import Model
-    from nacgraph.tasks import Task
-    from nacgraph.training.checkpoint import Checkpoint
-    from nacgraph.training.config import RunConfig
+    pass
 
 SHARED: dict[str, dict[str, Any]] = {
     "data": {"help": "as of nacgraph evaluate"},
@@ -78,19 +74,17 @@ def task_arguments(arguments: argparse.Namespace, *others: str) -> dict[str, Any
     return {name: value for name, value in given.items() if value is not None}
 
 
-def read_run(folder: Path, **changed: Any) -> tuple[Model, Task, RunConfig, Checkpoint, list[str]]:
+def read_run(folder: Path, **changed: Any) -> Run:
     """As :func:`nacgraph.training.run.load_run`; its remarks are also printed on stderr."""
     run = load_run(folder, **changed)
-    _tell(run[-1])
+    _tell(run.notes)
     return run
 
 
-def read_circuit(
-    folder: Path, **changed: Any
-) -> tuple[NAC, Task, RunConfig, Checkpoint, list[str]]:
+def read_circuit(folder: Path, **changed: Any) -> Run:
     """As :func:`read_run`, for what looks at a circuit: a run without one is a ValueError."""
     run = load_circuit(folder, **changed)
-    _tell(run[-1])
+    _tell(run.notes)
     return run
 
 

@@ -77,7 +77,8 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     tasks: list[Images] = []
     names: list[str] = []
     for folder in arguments.runs:
-        model, task, config, *_ = read_run(folder, **task_arguments(arguments))
+        run = read_run(folder, **task_arguments(arguments))
+        model, task, config = run.model, run.task, run.config
         if not isinstance(task, Images):
             raise ValueError(f"{folder}: expected a run of the images task, got {config.task}")
         models.append(model.to(device))

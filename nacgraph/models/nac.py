@@ -276,7 +276,7 @@ class NAC(nn.Module):
         """
         from nacgraph.training.run import load_circuit
 
-        return load_circuit(Path(folder))[0]
+        return load_circuit(Path(folder)).circuit
 
 
 def build_generator(

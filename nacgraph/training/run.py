@@ -15,9 +15,9 @@ import csv
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -145,25 +145,45 @@ def require_circuit(config: RunConfig, folder: Path) -> None:
         raise ValueError(f"{folder}: a run of model {config.model} has no circuit")
 
 
-def load_circuit(
-    folder: Path, **task_arguments: Any
-) -> tuple[NAC, Task, RunConfig, Checkpoint, list[str]]:
+@dataclass(frozen=True)
+class Run:
+    """A run folder that was read: the trained model, its task and its configuration.
+
+    Attributes:
+        path: The run folder.
+        model: The model with its best weights, in evaluation mode.
+        task: The task, over the run's data or other data.
+        config: The configuration.
+        checkpoint: Where the weights are from.
+        notes: Remarks on damaged files.
+    """
+
+    path: Path
+    model: Model
+    task: Task
+    config: RunConfig
+    checkpoint: Checkpoint
+    notes: list[str]
+
+    @property
+    def circuit(self) -> NAC:
+        """The model as one with a circuit; a ValueError if it has none."""
+        require_circuit(self.config, self.path)
+        return cast("NAC", self.model)
+
+
+def load_circuit(folder: Path, **task_arguments: Any) -> Run:
     """As :func:`load_run`; a ValueError, before anything is read, if the run has no circuit."""
     require_circuit(read_config(folder), folder)
-    return load_run(folder, **task_arguments)  # type: ignore[return-value]
+    return load_run(folder, **task_arguments)
 
 
-def load_run(
-    folder: Path, **task_arguments: Any
-) -> tuple[Model, Task, RunConfig, Checkpoint, list[str]]:
+def load_run(folder: Path, **task_arguments: Any) -> Run:
     """A trained model (its best weights), its task and configuration, from a run folder.
 
     Nothing in the folder is run as code. ``task_arguments`` replace those of the run, as
     ``data="basic_test.tsv"`` does. Other data is a test split as a whole, unless it has one of its
     own; its classes must be among those of the run.
-
-    Returns:
-        model in evaluation mode, task, configuration, checkpoint, and remarks on damaged files.
 
     Raises:
         ConfigError: If this is no run folder.
@@ -189,7 +209,7 @@ def load_run(
     # be a plugin's) is not needed again.
     model = build_model(replace(config, signature_start="random"), task, None)
     load_weights(model, checkpoint)
-    return model.eval(), task, config, checkpoint, skipped
+    return Run(folder, model.eval(), task, config, checkpoint, skipped)
 
 
 def read_data_record(folder: Path) -> dict[str, Any]:

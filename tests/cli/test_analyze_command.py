@@ -141,7 +141,7 @@ def test_a_pruned_run_is_analysed_like_any_other(runs: Path, tmp_path: Path) -> 
     stats = read(small / "analysis")
     assert len(stats["modules"]) == 2 and stats["probe"] is None
     assert "what modules do was not measured (--samples 0)" in stats["notes"]
-    assert load_run(small)[0].config.modules == 2
+    assert load_run(small).circuit.config.modules == 2
 
 
 def test_clear_errors(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,7 +79,8 @@ def test_points_are_those_of_the_circuits(
     assert main([str(runs / "inputs"), *QUICK, "--out", str(tmp_path)]) == 0
     capsys.readouterr()
     points = json.loads((tmp_path / "embed.json").read_text())["points"]
-    model, task, *_ = load_run(runs / "inputs")
+    run = load_run(runs / "inputs")
+    model, task = run.circuit, run.task
     found = gather(model, task, "val", 24)
     assert [point["row"] for point in points] == found.rows.tolist()
     wanted = embed_circuits(found.links, 8.0, 0)

@@ -43,11 +43,12 @@ def test_a_smaller_run_evaluates_like_any_other(
     assert result["modules"] == 3 and result["modules_before"] == 6
     assert read_config(out).modules == 3
 
-    model, *_ = load_run(runs / "nac")
+    model = load_run(runs / "nac").circuit
     link = torch.from_numpy(np.load(runs / "nac" / "circuit.npz")["link_probabilities"])
     kept = ranking("degree", link)[:3].sort().values
     assert result["kept"] == kept.tolist()
-    small, task, *_ = load_run(out)
+    run = load_run(out)
+    small, task = run.circuit, run.task
     batch = next(iter(task.eval_batches("test")))
     with torch.no_grad():
         torch.testing.assert_close(
@@ -85,7 +86,7 @@ def test_a_smaller_run_trains_on_with_its_weights(
     assert f"start      weights of {small}" in capsys.readouterr().out
     config = read_config(tuned)
     assert config.modules == 3 and config.start == str(small) and config.steps == 1
-    model, *_ = load_run(small)
+    model = load_run(small).circuit
     after = final_tensors(tuned)
     for name, tensor in model.state_dict().items():
         torch.testing.assert_close(after[f"model/{name}"], tensor, rtol=0, atol=1e-6)

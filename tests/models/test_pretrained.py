@@ -241,7 +241,7 @@ def test_from_run(tmp_path: Path, batch: Batch) -> None:
     model = NAC.from_run(str(run))
     short = Batch(batch.inputs[:, :15], batch.mask[:, :15], batch.labels, batch.index)
     assert not model.training
-    assert torch.equal(model(short).logits, load_run(run)[0](short).logits)
+    assert torch.equal(model(short).logits, load_run(run).model(short).logits)
     model.save_pretrained(tmp_path / "shared")
     assert torch.equal(NAC.from_pretrained(tmp_path / "shared")(short).logits, model(short).logits)
     with pytest.raises(ConfigError):

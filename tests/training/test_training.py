@@ -173,7 +173,8 @@ def test_the_run_folder_is_complete(unbroken: Path) -> None:
         assert circuit["link_probabilities"].shape == (6, 6)
         assert circuit["readout_link_probabilities"].shape == (2, 6)
         assert circuit["processor_signatures"].shape == (6, 8)
-    model, task, _, checkpoint, notes = load_run(unbroken)
+    run = load_run(unbroken)
+    model, task, checkpoint, notes = run.model, run.task, run.checkpoint, run.notes
     assert checkpoint.path.name == "best.json" and not notes and not model.training
     assert score(model, task, "test").accuracy == pytest.approx(summary["test_accuracy"])
 

@@ -56,7 +56,8 @@ def test_a_run_leaves_out_what_it_has_not(runs: Path, model: str) -> None:
     rows = metrics(folder)
     assert len(rows) == 12
     assert all(row["loss"] and not row["mean_degree"] and not row["isolated"] for row in rows)
-    found, task, *_ = load_run(folder)
+    run = load_run(folder)
+    found, task = run.model, run.task
     assert isinstance(found, Transformer) and not found.training
     assert found.config.linformer_tokens == (7 if model == "linformer" else 0)
     assert summary["parameters"] == found.num_parameters()
@@ -156,7 +157,7 @@ def test_new_classes_from_a_few_samples(tmp_path: Path, capsys: Said) -> None:
     assert fewshot([*both, *quick, "--adapt", "head", "--adapt", "all"]) == 0
     found = json.loads((tmp_path / "few" / "fewshot.json").read_text())
     learns = {(p["model"], p["adapt"]): p["parameters"] for p in found["series"]}
-    model, *_ = load_run(tmp_path / "transformer")
+    model = load_run(tmp_path / "transformer").model
     old, new = 3 * (16 + 1), 3 * (16 + 1)  # heads of the three classes known and the three new
     assert learns["transformer", "head"] == new
     assert learns["transformer", "all"] == model.num_parameters() - old + new
