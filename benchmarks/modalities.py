@@ -21,8 +21,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from nacgraph.sweep import gather as gathering
 from nacgraph.sweep import tables
+from nacgraph.utils.stats import paired_difference
 
 HERE = Path(__file__).resolve().parent
 SEEDS = (0, 1, 2)
@@ -134,10 +134,11 @@ def mean_sd(values: list[float]) -> str:
 
 def paired(one: list[float], other: list[float]) -> str:
     """Mean difference over seeds, and its 95 % interval by Student's t, in points."""
-    found = gathering.paired(list(zip(one, other, strict=True)))
-    if found.n < 3:
+    found = paired_difference(one, other)
+    if found.ci95 is None or found.n < 3:
         return f"{100 * found.mean:+.1f}"
-    return f"{100 * found.mean:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+    low, high = found.ci95
+    return f"{100 * found.mean:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def main() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import re
 import statistics
 from collections.abc import Mapping, Sequence
@@ -12,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nacgraph.fewshot.counting import mean_interval
 from nacgraph.sweep.jobs import after_folder, cell_folder
 from nacgraph.sweep.recipe import Cell, Points, Recipe
+from nacgraph.utils.stats import Mean, paired_difference
 
 MEASURES = {  # column → key of summary.json
     "val %": "val_accuracy", "test %": "test_accuracy", "majority %": "majority_accuracy",
@@ -60,7 +59,7 @@ class Row:
         """The numbers of a column, those that there are."""
         return [v for r in self.records if (v := r.values.get(column)) is not None]
 
-    def difference(self, column: str) -> Paired | None:
+    def difference(self, column: str) -> Mean | None:
         """This row less the baseline, over the seeds that both have."""
         theirs = {r.cell.seed: r.values.get(column) for r in self.baseline}
         pairs = [
@@ -69,41 +68,7 @@ class Row:
             if (mine := r.values.get(column)) is not None
             and (other := theirs.get(r.cell.seed)) is not None
         ]
-        return paired(pairs) if pairs else None
-
-
-@dataclass(frozen=True)
-class Paired:
-    r"""A paired comparison over seeds.
-
-    .. math:: t = \bar d \sqrt n / s_d, \quad \bar d ± t_{0.975, n-1}\, s_d / \sqrt n
-
-    Attributes:
-        mean: Mean difference.
-        low, high: Its 95 % interval by Student's t; None below two pairs.
-        p: Two-sided; None below two pairs, or when all differences are equal.
-        n: Pairs.
-    """
-
-    mean: float
-    low: float | None
-    high: float | None
-    p: float | None
-    n: int
-
-
-def paired(pairs: Sequence[tuple[float, float]]) -> Paired:
-    """Student's paired t-test of (one, other)."""
-    found = mean_interval([one - other for one, other in pairs])
-    n, mean = found["n"], found["mean"]
-    if n < 2:
-        return Paired(mean, None, None, None, n)
-    from scipy.stats import t
-
-    low, high = found["ci95"]
-    error = found["sd"] / math.sqrt(n)
-    p = float(2 * t.sf(abs(mean) / error, n - 1)) if error > 0 else None
-    return Paired(mean, low, high, p, n)
+        return paired_difference(*zip(*pairs, strict=True)) if pairs else None
 
 
 def gather(recipe: Recipe, cells: Sequence[Cell], out: Path) -> list[Record]:
