@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from nacgraph.utils.check import check_choice
+
 Runner = Callable[[Tensor, Tensor], Tensor]  # inputs, mask → logits (B, C)
 
 LOWEST = 18  # operator set that torch.onnx.export can write
@@ -163,8 +165,7 @@ def get_format(name: str, opset: int | None = None) -> Portable:
         ValueError: On an unknown name, or an opset for a format without any.
         ExportError: If a package that it needs is missing.
     """
-    if name not in FORMATS:
-        raise ValueError(f"format: expected one of {', '.join(FORMATS)}, got {name!r}")
+    check_choice(FORMATS, format=name)
     if name == "onnx":
         return OnnxFile(opset)
     if opset is not None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nacgraph.sweep.jobs import Job, Step
+from nacgraph.utils.check import check_choice
 
 Watch = Callable[[Sequence[Job], Mapping[str, int]], None]
 """ProgressPrinter, now and then, which jobs run and the exit codes of those that ended, by name."""
@@ -49,13 +50,12 @@ def launch(
         KeyboardInterrupt: On Ctrl-C, after all that ran has saved what it had.
         ValueError: If there is no such launcher, or submitit is not installed.
     """
+    check_choice(LAUNCHERS, launcher=launcher)
     if launcher == "here":
         return _here(jobs, watch)
     if launcher == "process":
         return _processes(jobs, at_once, watch)
-    if launcher == "submitit":
-        return _submitit(jobs, watch, dict(settings or {}), folder or Path("submitit"))
-    raise ValueError(f"launcher: expected one of {', '.join(LAUNCHERS)}, got {launcher!r}")
+    return _submitit(jobs, watch, dict(settings or {}), folder or Path("submitit"))
 
 
 def _here(jobs: Sequence[Job], watch: Watch) -> dict[str, int]:

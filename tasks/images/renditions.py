@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from nacgraph.tasks.images import drawings, spoiling
+from nacgraph.utils.check import check_choice
 
 STRENGTHS = (1, 2, 3, 4, 5)
 
@@ -46,8 +47,7 @@ RENDITIONS: dict[str, Rendition] = {
 
 def check(name: str, strength: int) -> None:
     """Raise ValueError unless there is such a rendition and strength."""
-    if name not in RENDITIONS:
-        raise ValueError(f"rendition: expected one of {', '.join(RENDITIONS)}, got {name!r}")
+    check_choice(RENDITIONS, rendition=name)
     if strength not in STRENGTHS:
         raise ValueError(f"strength: expected 1 to 5, got {strength!r}")
 

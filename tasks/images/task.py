@@ -20,6 +20,7 @@ from nacgraph.tasks.images.renditions import check, render
 from nacgraph.tasks.images.stem import ImageTokenizer
 from nacgraph.tasks.splits import Data, Table
 from nacgraph.tasks.table import TableTask
+from nacgraph.utils.check import check_at_least
 
 
 @register_task("images")
@@ -92,11 +93,8 @@ class Images(TableTask):
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        if stem_layers < 0 or stem_width < 1:
-            raise ValueError(
-                "stem_layers, stem_width: expected at least 0 and 1, "
-                f"got {stem_layers} and {stem_width}"
-            )
+        check_at_least(0, stem_layers=stem_layers)
+        check_at_least(1, stem_width=stem_width)
         if size < 0 or 0 < size < 4:
             raise ValueError(f"size: expected 0 or at least 4 pixels, got {size}")
         if channels not in (0, 1, 3):

@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from nacgraph.utils.check import check_at_least
 from nacgraph.viz.statistics.binary import by_size
 from nacgraph.viz.statistics.values import Statistic, defined, spread, undefined
 from nacgraph.viz.statistics.weighted import Weight, check_weight, modularity
@@ -67,8 +68,7 @@ def communities(weight: np.ndarray, *, seeds: int = 10, seed: int = 0) -> Statis
     Raises:
         ValueError: If the matrix or ``seeds`` will not do.
     """
-    if seeds < 1:
-        raise ValueError(f"seeds: expected at least 1, got {seeds}")
+    check_at_least(1, seeds=seeds)
     graph = Leiden(weight)
     if not graph.weight.any():
         none = undefined("no links")
