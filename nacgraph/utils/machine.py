@@ -1,4 +1,4 @@
-"""This machine: its processor, device, memory (tensors alive, what is held and free), heap."""
+"""This machine: processor, device, memory (tensors alive, held and free), heap, versions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ import sys
 import tracemalloc
 import weakref
 from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+
+DECISIVE = ("torch", "torch_geometric", "pytorch_lightning", "numpy")
+"""Packages whose versions decide the numbers of a run."""
 
 
 class Live(TorchDispatchMode):
@@ -145,3 +149,16 @@ def device_of(name: str) -> str:
     if name != "auto":
         return name
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def versions(packages: Sequence[str] = DECISIVE) -> dict[str, str | None]:
+    """Versions of nacgraph, Python and these packages; None of one that is not installed."""
+    from nacgraph import __version__
+
+    found: dict[str, str | None] = {"nacgraph": __version__, "python": platform.python_version()}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found
