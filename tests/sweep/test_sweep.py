@@ -18,8 +18,8 @@ import yaml
 
 from nacgraph.cli.options import parse
 from nacgraph.cli.plan import check_parts
-from nacgraph.cli.sweep import check, main
-from nacgraph.sweep import read_recipe
+from nacgraph.cli.sweep import main
+from nacgraph.sweep import Sweep, read_recipe
 from nacgraph.sweep.gather import pick, read_result
 from nacgraph.sweep.jobs import cell_flags, jobs_of
 from nacgraph.sweep.tables import difference, mean_sd
@@ -66,7 +66,10 @@ def test_every_recipe_has_all_scales_and_valid_cells(path: Path) -> None:
     for scale in recipe.scales:
         cells = recipe.cells(scale, data={name: os.devnull for name in recipe.data})
         assert len({cell.name for cell in cells}) == len(cells)
-        check(cells, ["--device=auto"])  # there need not be a GPU here
+        # There need not be a GPU here.
+        Sweep(recipe, path.stem, scale, cells, Path(), ["--device=auto"]).check(
+            lambda flags: check_parts(parse(flags).config)
+        )
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
