@@ -1,31 +1,18 @@
-"""``nacgraph doctor [options of train]``: this machine, and what a run would use and take."""
+"""This machine, and what a run would use and take: versions, backends, memory."""
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import sys
-from collections.abc import Sequence
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nacgraph.cli.options import parse
-from nacgraph.cli.plan import as_launched, check_parts
 from nacgraph.training.config import RunConfig
-from nacgraph.utils.errors import ConfigError
 
 if TYPE_CHECKING:
     from nacgraph.training.memory import Estimate
 
-USAGE = """usage: nacgraph doctor [--json] [options of nacgraph train]
-
-Versions, processor, memory, compiled kernels; and for the run that these options describe: the
-backends that `auto` chooses, and an estimate of its peak memory. Trains nothing; all that it may
-write is Numba's cache of compiled kernels, as any first use of them does, and what a task keeps
-of its data, where that has to be read to know the model's size."""
 PACKAGES = (
     "torch", "torch_geometric", "torch_scatter", "numba", "numpy", "scipy", "graspologic",
     "pytorch_lightning",
@@ -34,40 +21,15 @@ FAST_BF16 = ("avx512_bf16", "amx_bf16", "bf16", "svebf16")  # as Linux names the
 MATCHED = 1024  # modules from which the search for a matching takes seconds and more
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Print the report; returns the exit code (2: options not understood)."""
-    from nacgraph.utils.registry import load_plugin
-
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if "-h" in arguments or "--help" in arguments:
-        print(USAGE)
-        return 0
-    as_json = "--json" in arguments
-    try:
-        parsed = parse([text for text in arguments if text != "--json"])
-        config = as_launched(parsed.config)
-        if problems := config.problems():
-            raise ConfigError(problems)
-        for path in config.plugin:
-            load_plugin(path)
-        check_parts(config)
-        found = examine(config)
-    except ConfigError as error:
-        print("\n".join(f"error: {text}" for text in error.problems), file=sys.stderr)
-        return 2
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    found["notes"] = [*parsed.notes, *found["notes"]]
-    print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else "\n".join(lines(found)))
-    return 0
-
-
 def examine(config: RunConfig) -> dict[str, Any]:
-    """Everything that the report says, as JSON has it; bytes are whole numbers."""
+    """What this machine has, and what a run of this configuration would use, as JSON values.
+
+    Memory is in bytes. "warnings" lists what is likely to be slow, or not to fit; "notes" what was
+    left out.
+    """
     import torch
 
-    from nacgraph.utils.machine import available
+    from nacgraph.utils.machine import available, versions
 
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -75,7 +37,7 @@ def examine(config: RunConfig) -> dict[str, Any]:
     engine = config.nac_config() if config.has_circuit() else None
     total, free = available()
     found: dict[str, Any] = {
-        "versions": _versions(),
+        "versions": versions(PACKAGES),
         "scatter": _scatter(),
         "cpu": _cpu(),
         "threads": {
@@ -149,18 +111,6 @@ def _estimate(config: RunConfig, prepared: bool = False) -> tuple[Estimate | Non
         return estimate(config, prepared), ""
     except Exception as error:  # a plugin's task may want other batches; the rest still helps
         return None, f"{type(error).__name__}: {error}"
-
-
-def _versions() -> dict[str, str | None]:
-    from nacgraph import __version__
-
-    found: dict[str, str | None] = {"nacgraph": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    return found
 
 
 def _scatter() -> str:

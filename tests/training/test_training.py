@@ -234,7 +234,7 @@ def test_nan_stops_before_the_weights_change(
 ) -> None:
     usual, calls = ListOps.loss, []
     # The estimate of memory would take losses of its own.
-    monkeypatch.setattr("nacgraph.cli.doctor.memory_line", lambda config: None)
+    monkeypatch.setattr("nacgraph.training.doctor.memory_line", lambda config: None)
 
     def broken(self: ListOps, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         calls.append(batch.index.tolist())
