@@ -50,7 +50,7 @@ def command(task: str, flags: list[str], seed: int, data: str | None) -> list[st
 
 
 def run(folder: Path, words: list[str]) -> None:
-    """Train one cell, unless it is finished; what it says goes to a file beside it."""
+    """Train one cell, unless it is finished; its output goes to a file beside it."""
     if (folder / "summary.json").is_file():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def then(runs: Path, name: str, seed: int) -> None:
 
 
 def results(runs: Path, name: str) -> list[dict]:
-    """What a command after the trainings wrote, seed by seed."""
+    """Results of a command on the trained runs, one per seed."""
     files = [runs / f"{name}-s{seed}" / AFTER[name][1] for seed in SEEDS]
     return [json.loads(file.read_text("utf-8")) for file in files if file.is_file()]
 

@@ -57,7 +57,7 @@ def get_prior(name: str, **parameters: Any) -> GraphPrior:
     """The prior called ``name`` with these parameters.
 
     Raises:
-        ValueError: If the name is unknown, it has no such parameter, or a value does not do.
+        ValueError: If the name is unknown, it has no such parameter, or a value is out of range.
     """
     cls = PRIORS.get(name)
     known = list(inspect.signature(cls).parameters)

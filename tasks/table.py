@@ -66,7 +66,7 @@ class TableTask(Task):
         self._data: Data | None = None
         self._epoch = lru_cache(maxsize=2)(self._make_epoch)
 
-    # What a modality says
+    # What a modality provides
 
     @abstractmethod
     def read(self, path: Path | None, found: DataReport) -> Data:
@@ -81,10 +81,10 @@ class TableTask(Task):
         """The rows ``index`` of a table as a batch; with ``rng``, augmented for training."""
 
     def lengths(self, table: Table) -> np.ndarray | None:
-        """Tokens of every row (N), for batches of like length; None where all are alike."""
+        """Tokens of every row (N), for batches of similar length; None where all are equal."""
         return None
 
-    # What all have in common
+    # What all modalities share
 
     def prepare(self) -> None:
         """Read or make the data now."""
@@ -175,7 +175,7 @@ class TableTask(Task):
     def eval_batches(
         self, split: str, rank: int = 0, world: int = 1, limit: int | None = None
     ) -> Iterator[Batch]:
-        """Batches of like length; with ``limit`` of a fixed choice of so many samples."""
+        """Batches of similar length; with ``limit``, of a fixed choice of that many samples."""
         check_rank(rank, world)
         if limit is not None and limit < 1:
             raise ValueError(f"limit: expected at least 1 or None, got {limit}")

@@ -1,4 +1,4 @@
-"""What the cells of a sweep came to: a record each, and a row over seeds for every point."""
+"""Results of a sweep: one record per finished cell, one row per point over its seeds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Record:
     """One finished cell.
 
     Attributes:
-        cell: Which.
+        cell: The cell.
         folder: Its run folder.
         values: Column → number, or None where there is none.
         curves: Name of a command for finished runs → its (x, y).
@@ -48,7 +48,7 @@ class Row:
     Attributes:
         points: Axis → point.
         records: By seed.
-        baseline: Those of the row that it is compared with; empty for that row itself.
+        baseline: Records of the row that this one is compared with; empty for that row itself.
     """
 
     points: Points
@@ -56,11 +56,11 @@ class Row:
     baseline: Sequence[Record] = ()
 
     def values(self, column: str) -> list[float]:
-        """The numbers of a column, those that there are."""
+        """The numbers of a column, missing ones left out."""
         return [v for r in self.records if (v := r.values.get(column)) is not None]
 
     def difference(self, column: str) -> Mean | None:
-        """This row less the baseline, over the seeds that both have."""
+        """This row minus the baseline, paired over the seeds that both have."""
         theirs = {r.cell.seed: r.values.get(column) for r in self.baseline}
         pairs = [
             (mine, other)
@@ -75,7 +75,7 @@ def gather(recipe: Recipe, cells: Sequence[Cell], out: Path) -> list[Record]:
     """The records of all cells that are finished.
 
     Raises:
-        ValueError: If a result does not hold what the recipe looks for; names file and path.
+        ValueError: If a result lacks what the recipe asks for; names file and path.
     """
     found = []
     for cell in cells:
@@ -107,7 +107,7 @@ def gather(recipe: Recipe, cells: Sequence[Cell], out: Path) -> list[Record]:
 
 
 def read_result(file: Path) -> Any:
-    """JSON as it is; CSV as a list of rows, numbers where they are some."""
+    """JSON as it is; CSV as a list of rows, with numbers converted."""
     if file.suffix == ".json":
         return json.loads(file.read_text("utf-8"))
     with open(file, newline="", encoding="utf-8") as text:
@@ -122,12 +122,12 @@ def _number(text: str) -> Any:
 
 
 def pick(content: Any, path: str, source: Path | str = "") -> list[Any]:
-    """All that a path leads to: ``runs.0.mean``, ``series[shots=4,adapt=all].mean``.
+    """All values at a path: ``runs.0.mean``, ``series[shots=4,adapt=all].mean``.
 
     ``[key=value,…]`` keeps the rows of a list that have these values.
 
     Raises:
-        ValueError: If it leads nowhere.
+        ValueError: If there is nothing at the path.
     """
     found = [content]
     for part in _DOT.split(path) if path else []:

@@ -46,7 +46,7 @@ class Sweep:
         """A job for every cell.
 
         Raises:
-            ConfigError: If a run in ``out`` is of other fields.
+            ConfigError: If a run in ``out`` has other fields.
         """
         after = self.recipe.after
         return jobs_of(self.cells, after, self.out, self.scale, self.flags, self.data)

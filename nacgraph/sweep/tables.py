@@ -15,7 +15,7 @@ Table = list[list[str]]
 
 
 def _columns(recipe: Recipe) -> list[str]:
-    """Columns of accuracies and of what commands for the finished runs found."""
+    """Columns of accuracies, and those of the commands on finished runs."""
     return ["val %", "test %", *(column for each in recipe.after for column in each.columns)]
 
 
@@ -84,7 +84,7 @@ def table(recipe: Recipe, rows: Sequence[Row]) -> Table:
 
 
 def markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
-    """All sections as Markdown; a line above each says the majority class."""
+    """All sections as Markdown; a line above each gives the majority accuracy."""
     parts = []
     for name, mine in sections(recipe, rows).items():
         head, *lines = table(recipe, mine)

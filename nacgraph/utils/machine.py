@@ -83,7 +83,7 @@ def heap_fragments() -> bool:
 
 
 def trimmed() -> int:
-    """What this process holds after giving back what it can: libraries, mostly."""
+    """Resident bytes after freeing what can be freed: libraries, mostly."""
     gc.collect()
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
@@ -125,7 +125,7 @@ def available() -> tuple[int | None, int | None]:
 
 
 def processor() -> dict[str, str]:
-    """What /proc/cpuinfo says of the first processor; elsewhere than on Linux its name alone."""
+    """The entry of the first processor in /proc/cpuinfo; outside Linux only its name."""
     found = {"model name": platform.processor() or platform.machine()}
     try:
         first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
@@ -137,7 +137,7 @@ def processor() -> dict[str, str]:
 
 
 def hardware(device: torch.device | str) -> str:
-    """What computes on a device: ``AMD EPYC, 2 threads``, or the accelerator's name."""
+    """Name of the hardware of a device: ``AMD EPYC, 2 threads``, or the accelerator's name."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
     count = torch.get_num_threads()

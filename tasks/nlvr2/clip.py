@@ -89,7 +89,7 @@ def clip_features(
         model_path: Folder with the weights of a CLIP.
         text: Whether sentences become features too; they stay text in any case.
         batch_size: Images or sentences at once.
-        report: Is told how far it is.
+        report: Called with a line of text now and then.
         backbone: Used instead of the CLIP in ``model_path``.
 
     Returns:

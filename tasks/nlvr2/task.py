@@ -222,7 +222,7 @@ class NLVR2(TableTask):
         )
 
     def max_tokens(self, tokenizer: nn.Module) -> int | None:
-        """Both images, and as many words as are told apart by their places."""
+        """Tokens of both images, and as many words as have positions of their own."""
         if not isinstance(tokenizer, ImagePairTokenizer):
             return None
         return 2 * len(tokenizer.positions) + (MOST_WORDS if tokenizer.sentence else 0)

@@ -22,8 +22,8 @@ from nacgraph.tasks.tokenizers import SequenceTokenizer
 from nacgraph.utils.check import check_at_least
 
 VOCABULARY = 257  # id = byte + 1; id 0 is padding
-# What a word says seldom depends on where it stands, and few texts tell that apart: with positions
-# as large as the symbols, every word looks another at each of them.
+# The meaning of a word seldom depends on its position, and few texts show where it does: with
+# positions as large as the symbols, every word would look different at each of them.
 POSITION_SCALE = 0.1
 
 

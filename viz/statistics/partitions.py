@@ -58,7 +58,7 @@ class Leiden:
 
 
 def communities(weight: np.ndarray, *, seeds: int = 10, seed: int = 0) -> Statistic:
-    """The most modular of ``seeds`` groupings by Leiden, and how much chance there is in it.
+    """The most modular of ``seeds`` groupings by Leiden, and how much it varies between seeds.
 
     Returns:
         ``labels`` (n,), the largest group 0; ``count`` of groups; ``modularity`` with the best
@@ -66,7 +66,7 @@ def communities(weight: np.ndarray, *, seeds: int = 10, seed: int = 0) -> Statis
         Rand index of two seeds' groupings. Without links all of them are undefined.
 
     Raises:
-        ValueError: If the matrix or ``seeds`` will not do.
+        ValueError: If the matrix or ``seeds`` is out of range.
     """
     check_at_least(1, seeds=seeds)
     graph = Leiden(weight)
