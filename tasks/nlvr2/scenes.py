@@ -1,4 +1,4 @@
-"""Generated pairs of scenes: drawn for two sentences at a time, so that no side alone gives the answer."""
+"""Generated pairs of scenes, drawn for two sentences at a time: no side alone gives the answer."""
 
 from __future__ import annotations
 
