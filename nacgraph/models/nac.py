@@ -287,8 +287,8 @@ def build_generator(
     sizes = c.modules, c.readouts, c.signature_dim, c.code_dim, c.width
     if c.condition != "none":
         heads = math.gcd(c.heads, c.width)
-        return ConditionalGenerator(*sizes, c.width, generator, c.width, heads)
-    return UnconditionalGenerator(*sizes, generator, start, frozen=c.wiring != "learned")
+        return ConditionalGenerator(*sizes, c.width, c.width, heads, generator=generator)
+    return UnconditionalGenerator(*sizes, start, frozen=c.wiring != "learned", generator=generator)
 
 
 def build_circuit(
@@ -300,10 +300,12 @@ def build_circuit(
     unique = c.unique_layers or c.rounds
 
     def messages() -> ModAttention:
-        return ModAttention(c.width, c.code_dim, c.heads, c.head_dim, generator, c.backend)
+        return ModAttention(
+            c.width, c.code_dim, c.heads, c.head_dim, c.backend, generator=generator
+        )
 
     def ffn() -> ModFFN:
-        return ModFFN(c.width, c.code_dim, generator, c.ffn_factor)
+        return ModFFN(c.width, c.code_dim, c.ffn_factor, generator=generator)
 
     return Circuit(
         SignatureKernel(
@@ -316,13 +318,13 @@ def build_circuit(
                 c.code_dim,
                 c.read_heads,
                 c.read_head_dim,
-                generator,
                 c.ffn_factor,
+                generator=generator,
             )
             for _ in range(min(readings, unique))
         ],
         [Propagator(messages(), ffn(), c.width) for _ in range(min(c.rounds, unique))],
-        ReadOut(messages(), ffn(), c.width, num_classes, generator),
+        ReadOut(messages(), ffn(), c.width, num_classes, generator=generator),
         c.rounds,
         c.read_every,
         per_sample=c.graphs == "per_sample",

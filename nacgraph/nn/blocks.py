@@ -30,8 +30,8 @@ class ReadIn(nn.Module):
         code_dim: Width K of the codes.
         heads: Number of heads H; cost grows with it, since each folded query is token_dim wide.
         head_dim: Width of a head.
-        generator: Source of the initial weights.
         factor: Width factor of the ModFFN.
+        generator: Source of the initial weights; PyTorch's own if left out.
 
     Shapes:
         states (U, D) or (B, U, D) · codes (U, K) or (B, U, K) · tokens (B, T, token_dim), from
@@ -45,19 +45,20 @@ class ReadIn(nn.Module):
         code_dim: int,
         heads: int,
         head_dim: int,
-        generator: torch.Generator,
         factor: int = 4,
+        *,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.heads = heads
         inner = heads * head_dim
         self.token_norm = nn.LayerNorm(token_dim)
         self.state_norm = nn.LayerNorm(dim)
-        self.query = ModFC(dim, inner, code_dim, generator, bias=False)
-        self.key = ModFC(token_dim, inner, code_dim, generator, bias=False)
-        self.value = ModFC(token_dim, inner, code_dim, generator, bias=False)
-        self.out_proj = ModFC(inner, dim, code_dim, generator)
-        self.ffn = ModFFN(dim, code_dim, generator, factor)
+        self.query = ModFC(dim, inner, code_dim, bias=False, generator=generator)
+        self.key = ModFC(token_dim, inner, code_dim, bias=False, generator=generator)
+        self.value = ModFC(token_dim, inner, code_dim, bias=False, generator=generator)
+        self.out_proj = ModFC(inner, dim, code_dim, generator=generator)
+        self.ffn = ModFFN(dim, code_dim, factor, generator=generator)
 
     def norm_tokens(self, tokens: Tensor) -> Tensor:
         """Layer-normed tokens; apart, since many readings of the same tokens share them."""
@@ -116,16 +117,17 @@ class ModAttention(nn.Module):
         code_dim: int,
         heads: int,
         head_dim: int,
-        generator: torch.Generator,
         backend: str = "auto",
+        *,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.heads = heads
         inner = heads * head_dim
-        self.query = ModFC(dim, inner, code_dim, generator, bias=False)
-        self.key = ModFC(dim, inner, code_dim, generator, bias=False)
-        self.value = ModFC(dim, inner, code_dim, generator, bias=False)
-        self.out_proj = ModFC(inner, dim, code_dim, generator)
+        self.query = ModFC(dim, inner, code_dim, bias=False, generator=generator)
+        self.key = ModFC(dim, inner, code_dim, bias=False, generator=generator)
+        self.value = ModFC(dim, inner, code_dim, bias=False, generator=generator)
+        self.out_proj = ModFC(inner, dim, code_dim, generator=generator)
         self.attention = Attention(backend)
 
     @property
@@ -208,15 +210,16 @@ class ReadOut(nn.Module):
         ffn: ModFFN,
         dim: int,
         num_classes: int,
-        generator: torch.Generator,
+        *,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.processor_norm = nn.LayerNorm(dim)
         self.readout_norm = nn.LayerNorm(dim)
         self.attention = attention
         self.ffn = ffn
-        self.confidence = linear(dim, 1, generator)
-        self.head = linear(dim, num_classes, generator)
+        self.confidence = linear(dim, 1, generator=generator)
+        self.head = linear(dim, num_classes, generator=generator)
 
     def forward(
         self, states: Tensor, design: CircuitDesign, graph: Graph

@@ -59,21 +59,21 @@ def test_whatever_stands_in_the_padding_is_not_read() -> None:
 @pytest.mark.parametrize("backend", ["fused", "scatter", "dense"])
 def test_no_senders_is_finite(backend: str, generator: torch.Generator) -> None:
     def messages() -> ModAttention:
-        return ModAttention(8, 5, 2, 4, generator, backend)
+        return ModAttention(8, 5, 2, 4, backend, generator=generator)
 
-    design = UnconditionalGenerator(6, 3, 4, 5, 8, generator)()
+    design = UnconditionalGenerator(6, 3, 4, 5, 8, generator=generator)()
     states = torch.randn(2, 6, 8, generator=generator, requires_grad=True)
 
     def empty(receivers: int) -> SampledGraph:
         zero = torch.zeros(receivers, 6, requires_grad=True)
         return SampledGraph(zero, zero, torch.zeros(receivers, 6, dtype=torch.bool))
 
-    propagator = Propagator(messages(), ModFFN(8, 5, generator), 8)
+    propagator = Propagator(messages(), ModFFN(8, 5, generator=generator), 8)
     lonely = propagator.attend(states, design.processor_codes, empty(6))
     torch.testing.assert_close(
         lonely - states, propagator.attention.out_proj.bias.expand_as(states)
     )
-    read_out = ReadOut(messages(), ModFFN(8, 5, generator), 8, 4, generator)
+    read_out = ReadOut(messages(), ModFFN(8, 5, generator=generator), 8, 4, generator=generator)
     logits, confidence, _ = read_out(states, design, empty(3))
     (logits.sum() + propagator(states, design.processor_codes, empty(6)).sum()).backward()
     assert torch.isfinite(logits).all() and torch.isfinite(states.grad).all()

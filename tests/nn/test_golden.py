@@ -49,7 +49,7 @@ FFN = {"ffn.norm": "ffn.layernorm", "ffn.expand": "ffn.ffn.0", "ffn.contract": "
 
 def test_modfc(generator: torch.Generator) -> None:
     data, parameters = load("modfc")
-    layer = ModFC(16, 12, 8, generator).double()
+    layer = ModFC(16, 12, 8, generator=generator).double()
     layer.load_state_dict(modfc_state(parameters, ""))
     torch.testing.assert_close(layer(data["x"], data["c"]), data["y"], **TOLERANCE)
 
@@ -65,7 +65,7 @@ def test_read_in(generator: torch.Generator) -> None:
             "query": "query_compiler",
             "key": "key_compiler",
             "value": "value_compiler",
-            "exit": "exit_layer",
+            "out_proj": "exit_layer",
         }.items()
     }
     layer.load_state_dict(block_state(parameters, names | FFN))
@@ -77,15 +77,15 @@ def test_read_in(generator: torch.Generator) -> None:
 @pytest.mark.parametrize("backend", ["fused", "scatter", "dense"])
 def test_propagator(generator: torch.Generator, backend: str) -> None:
     data, parameters = load("propagator")
-    attention = ModAttention(16, 8, 2, 6, generator, backend)
-    layer = Propagator(attention, ModFFN(16, 8, generator), 16).double()
+    attention = ModAttention(16, 8, 2, 6, backend, generator=generator)
+    layer = Propagator(attention, ModFFN(16, 8, generator=generator), 16).double()
     names = {"norm": "latent_attention.receiver_layernorm"} | {
         f"attention.{ours}": f"latent_attention.{theirs}"
         for ours, theirs in {
             "query": "query_compiler",
             "key": "key_compiler",
             "value": "value_compiler",
-            "exit": "exit_layer",
+            "out_proj": "exit_layer",
         }.items()
     }
     layer.load_state_dict(block_state(parameters, names | FFN))
