@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.cases.common import difference, forward_backward, seeded
 from benchmarks.harness import Built, Case
-from nacgraph.nn.blocks import ReadIn
+from nacgraph.nn.read_in import ReadIn
 from tests import naive_model
 
 OURS, NAIVE = "folded", "naive"

@@ -177,9 +177,7 @@ class Circuit(nn.Module):
         """
         processors = design.processor_signatures
         count = self.rounds if self.redraw == "each_round" else 1
-        among = self.kernel.draws(
-            count, processors, mode=mode, generator=generator, graphs=samples
-        )
+        among = self.kernel.draws(count, processors, mode=mode, generator=generator, graphs=samples)
         out = self.kernel(
             design.readout_signatures, processors, mode=mode, generator=generator, graphs=samples
         )

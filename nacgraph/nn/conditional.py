@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nacgraph.graph.design import CircuitDesign
+from nacgraph.nn.generator_base import BaseGenerator, register_generator
 from nacgraph.nn.generators import InitialState, check_counts
 from nacgraph.nn.init import linear
 
 
-class ConditionalGenerator(nn.Module):
+@register_generator("conditional")
+class ConditionalGenerator(BaseGenerator):
     r"""Descriptors from conditioning tokens c: one learned query per module asks them.
 
     .. math::
@@ -79,6 +83,19 @@ class ConditionalGenerator(nn.Module):
         self.to_code = _FeedForward(width, code_dim, factor, generator=generator)
         self.processor_state = InitialState(code_dim, dim, generator=generator)
         self.readout_state = InitialState(code_dim, dim, generator=generator)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Any,
+        *,
+        signatures: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> ConditionalGenerator:
+        c = config
+        sizes = c.modules, c.readouts, c.signature_dim, c.code_dim, c.width
+        heads = math.gcd(c.heads, c.width)
+        return cls(*sizes, c.width, width=c.width, heads=heads, generator=generator)
 
     def select(self, processors: Tensor) -> ConditionalGenerator:
         """A copy that gives these processors only, in this order; read-outs all stay."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nacgraph.graph.design import CircuitDesign
+from nacgraph.nn.generator_base import BaseGenerator, register_generator
 from nacgraph.nn.init import linear
 
 
@@ -33,7 +35,8 @@ class InitialState(nn.Module):
         return self.second(F.gelu(self.first(codes)))
 
 
-class UnconditionalGenerator(nn.Module):
+@register_generator("unconditional")
+class UnconditionalGenerator(BaseGenerator):
     """Signatures and codes as parameters; one design shared by all samples.
 
     Args:
@@ -88,6 +91,19 @@ class UnconditionalGenerator(nn.Module):
         self.readout_codes = nn.Parameter(normal(readouts, code_dim))
         self.processor_state = InitialState(code_dim, dim, generator=generator)
         self.readout_state = InitialState(code_dim, dim, generator=generator)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Any,
+        *,
+        signatures: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> UnconditionalGenerator:
+        c = config
+        sizes = c.modules, c.readouts, c.signature_dim, c.code_dim, c.width
+        frozen = c.wiring != "learned"
+        return cls(*sizes, signatures=signatures, frozen=frozen, generator=generator)
 
     def select(self, processors: Tensor) -> UnconditionalGenerator:
         """A copy that holds these processors only, in this order; read-outs all stay."""

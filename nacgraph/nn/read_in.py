@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from nacgraph.nn.gates import Gates
 from nacgraph.nn.modfc import ModFC, ModFFN, modulations
@@ -20,7 +23,17 @@ class BaseReadIn(nn.Module):
     them, their mask (B, T) or None, and the gates that :meth:`modulations` made of the codes. No
     module may see another's state, and a module's new state may depend on nothing but what was
     given of it: circuits are relabelled and pruned. :func:`nacgraph.testing.assert_read_in` checks.
+
+    A subclass that is registered is built by :meth:`from_config`; the default calls
+    ``cls(dim, token_dim, code_dim, heads, head_dim, factor=…, generator=…)``.
     """
+
+    @classmethod
+    def from_config(cls, config: Any, *, generator: torch.Generator | None = None) -> Self:
+        """Built with the sizes of a :class:`nacgraph.NACConfig`."""
+        c = config
+        sizes = c.width, c.width, c.code_dim, c.read_heads, c.read_head_dim
+        return cls(*sizes, factor=c.ffn_factor, generator=generator)
 
     def norm_tokens(self, tokens: Tensor) -> Tensor:
         """What all readings of the same tokens share, made once."""

@@ -11,9 +11,7 @@ from torch import Tensor
 from nacgraph.graph.forms import BiasGraph, FullGraph, Graph, check_attention
 
 
-def dense_attention(
-    query: Tensor, key: Tensor, value: Tensor, graph: Graph | BiasGraph
-) -> Tensor:
+def dense_attention(query: Tensor, key: Tensor, value: Tensor, graph: Graph | BiasGraph) -> Tensor:
     """Equal to :class:`nacgraph.nn.skmdpa.SKMDPA`, gradients to the edge weights included.
 
     Shapes:

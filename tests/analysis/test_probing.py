@@ -24,7 +24,7 @@ from nacgraph.graph.design import CircuitDesign
 from nacgraph.graph.forms import SampledGraph
 from nacgraph.models.ladder import model_fields
 from nacgraph.models.nac import NAC, NACConfig
-from nacgraph.nn.blocks import ReadIn
+from nacgraph.nn.read_in import ReadIn
 from nacgraph.tasks import Batch, Task
 from nacgraph.tasks.listops.task import ListOps
 from nacgraph.tasks.listops.trees import VOCABULARY

@@ -16,8 +16,10 @@ from nacgraph import NAC, CircuitDesign, NACConfig, UnconditionalGenerator
 from nacgraph.graph.forms import SampledGraph
 from nacgraph.graph.links import link_probabilities
 from nacgraph.models.ladder import MODELS, model_fields
-from nacgraph.nn.blocks import ModAttention, Propagator, ReadOut
+from nacgraph.nn.messages import ModAttention
 from nacgraph.nn.modfc import ModFFN
+from nacgraph.nn.propagators import Propagator
+from nacgraph.nn.read_out import ReadOut
 from nacgraph.priors import get_prior, matched_loss, prior_signatures
 
 

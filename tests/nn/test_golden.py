@@ -8,8 +8,10 @@ import torch
 from conftest import GOLDEN
 
 from nacgraph.graph.kernel import SignatureKernel
-from nacgraph.nn.blocks import ModAttention, Propagator, ReadIn
+from nacgraph.nn.messages import ModAttention
 from nacgraph.nn.modfc import ModFC, ModFFN
+from nacgraph.nn.propagators import Propagator
+from nacgraph.nn.read_in import ReadIn
 
 TOLERANCE = {"rtol": 0, "atol": 1e-10}
 

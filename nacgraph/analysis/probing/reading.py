@@ -101,10 +101,17 @@ class ReadingSums:
                     (self.position, ()),
                 ):
                     sums.append(torch.zeros(self.modules, *width, dtype=torch.float64))
-            step = max(1, BLOCK // (call.read_in.heads * mask.numel()))
+            heads = getattr(call.read_in, "heads", 1)
+            step = max(1, BLOCK // (heads * mask.numel()))
             for start in range(0, self.modules, step):
                 part = slice(start, min(start + step, self.modules))
-                weights = read_weights(call, part.start, part.stop)
+                weights = call.weights(part)
+                if weights is None:
+                    raise ValueError(
+                        f"read_in: expected one with attention_weights, got "
+                        f"{type(call.read_in).__name__}, of which nothing can be shown; "
+                        "measure without samples (--samples 0)"
+                    )
                 entropy = torch.special.entr(weights).sum(-1).mean(1).double()  # (B, u)
                 weights = weights.mean(1)
                 self.entropy[number][part] += entropy.sum(0).cpu()

@@ -142,9 +142,7 @@ class Shared:
         self.whole = self.circuit.prepare(self.design, mode)
         self.tokens = self.circuit.norm_tokens(tokens)
         # A module's first reading knows nothing of the others.
-        self.first = self.circuit.read(
-            0, self.whole.states, self.whole, self.tokens[0], self.mask
-        )
+        self.first = self.circuit.read(0, self.whole.states, self.whole, self.tokens[0], self.mask)
 
     def answer(self, kept: Tensor) -> Tensor:
         """Logits (B, C) of the circuit of the modules ``kept`` alone."""

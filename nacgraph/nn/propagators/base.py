@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from nacgraph.nn.gates import Gates
 from nacgraph.utils.registry import Registry
@@ -21,9 +25,16 @@ class BasePropagator(nn.Module):
     another, and a module without senders must get finite numbers:
     :func:`nacgraph.testing.assert_propagator` checks all of it.
 
-    A subclass that is registered is built as ``cls(dim, code_dim, heads, head_dim, factor=…,
-    backend=…, generator=…)``.
+    A subclass that is registered is built by :meth:`from_config`; the default calls
+    ``cls(dim, code_dim, heads, head_dim, factor=…, backend=…, generator=…)``.
     """
+
+    @classmethod
+    def from_config(cls, config: Any, *, generator: torch.Generator | None = None) -> Self:
+        """Built with the sizes of a :class:`nacgraph.NACConfig`."""
+        c = config
+        more = {"factor": c.ffn_factor, "backend": c.backend}
+        return cls(c.width, c.code_dim, c.heads, c.head_dim, **more, generator=generator)
 
     def modulations(self, codes: Tensor) -> Gates:
         """What depends on codes alone, a nesting of tensors (…, U, ·); nothing by default."""
