@@ -110,7 +110,7 @@ def from_pretrained(folder: Path, tokenizer: nn.Module | None = None) -> NAC:
         model.load_state_dict(weights, assign=True)  # assigned: they keep their precision
     except (TypeError, ValueError, RuntimeError, MemoryError) as error:
         raise CheckpointError(f"{folder}: weights of another model ({error})") from error
-    model.config = config
+    model.config = replace(model.config, signature_start=config.signature_start)
     model.classes = None if record["classes"] is None else tuple(record["classes"])
     return model.eval()
 

@@ -201,7 +201,8 @@ def test_configuration_reports_all_mistakes_at_once() -> None:
 
 
 def test_a_thousand_modules_train(generator: torch.Generator) -> None:
-    config = NACConfig(modules=1024, readouts=4, width=128, code_dim=32, rounds=1, mode="hard")
+    sizes = {"modules": 1024, "readouts": 4, "width": 128, "code_dim": 32, "signature_dim": 64}
+    config = NACConfig(**sizes, rounds=1, mode="hard")
     model = NAC(config, Through(), 4)
     tokens = torch.randn(1, 8, 128, generator=generator)
     batch = Tokens(tokens, torch.ones(1, 8, dtype=torch.bool))
