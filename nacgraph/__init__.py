@@ -22,10 +22,10 @@ if (_checkout / "pyproject.toml").is_file():
 if TYPE_CHECKING:
     from nacgraph.graph.design import CircuitDesign as CircuitDesign
     from nacgraph.graph.kernel import SignatureKernel as SignatureKernel
+    from nacgraph.models.config import NACConfig as NACConfig
+    from nacgraph.models.config import TransformerConfig as TransformerConfig
     from nacgraph.models.nac import NAC as NAC
-    from nacgraph.models.nac import NACConfig as NACConfig
     from nacgraph.models.transformer import Transformer as Transformer
-    from nacgraph.models.transformer import TransformerConfig as TransformerConfig
     from nacgraph.nn.circuit import Circuit as Circuit
     from nacgraph.nn.generators import UnconditionalGenerator as UnconditionalGenerator
     from nacgraph.nn.modfc import ModFC as ModFC
@@ -46,9 +46,9 @@ _HOME = {  # public name: the file that defines it
     "ReadOut": "nn.read_out",
     "Circuit": "nn.circuit",
     "UnconditionalGenerator": "nn.generators",
-    "NACConfig": "models.nac",
+    "NACConfig": "models.config",
     "NAC": "models.nac",
-    "TransformerConfig": "models.transformer",
+    "TransformerConfig": "models.config",
     "Transformer": "models.transformer",
 }
 

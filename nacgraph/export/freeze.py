@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nacgraph.graph.design import CircuitDesign
 from nacgraph.models.nac import NAC
 from nacgraph.nn.circuit import PreparedCircuit
 from nacgraph.nn.modfc import ModFC
@@ -66,7 +67,10 @@ def freeze(model: NAC, mode: str = "expected") -> FrozenCircuit:
             "generator: expected one design for all samples (UnconditionalGenerator), got "
             f"{type(model.generator).__name__}, whose design is made from each sample"
         )
-    return FrozenCircuit(model, mode)
+    design = model.design()
+    if design.conditional:
+        raise ValueError("design: expected one shared by all samples, got a conditional one")
+    return FrozenCircuit(model, design, mode)
 
 
 class FrozenCircuit(nn.Module):
@@ -82,16 +86,15 @@ class FrozenCircuit(nn.Module):
         As of :class:`Logits`.
     """
 
-    def __init__(self, model: NAC, mode: str) -> None:
+    def __init__(self, model: NAC, design: CircuitDesign, mode: str) -> None:
         super().__init__()
         self.mode = mode
         self.tokenizer = copy.deepcopy(model.tokenizer)
-        prepared = model.circuit.prepare(model.design(), mode).dense()
+        prepared = model.circuit.prepare(design, mode).dense()
         self.circuit = copy.deepcopy(model.circuit)
         for layer in self.circuit.modules():
             if isinstance(layer, ModFC):
                 layer.code_weight = layer.alpha = None  # type: ignore[assignment]
-        # Blocks are handed their gates, so codes are looked at by none that is exported.
         self._names = _mapped(prepared, self._keep)
         self.requires_grad_(False)
         self.eval()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-DEFAULT_BANDWIDTH = 1 / math.log(20)  # orthogonal signatures then link with probability 0.05
-
-MODES = ("expected", "concrete", "hard", "threshold")  # see nacgraph.graph.kernel.SignatureKernel
+from nacgraph.utils.choices import DEFAULT_BANDWIDTH as DEFAULT_BANDWIDTH
+from nacgraph.utils.choices import MODES as MODES
 
 # The smallest -log P whose logit is finite in single precision: P = 1 - 1e-7.
 CLOSEST = 1e-7

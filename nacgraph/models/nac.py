@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from nacgraph.graph.design import CircuitDesign
 from nacgraph.graph.kernel import SAMPLED, SignatureKernel
-from nacgraph.graph.links import DEFAULT_BANDWIDTH, MODES
+from nacgraph.models.config import NACConfig as NACConfig
 from nacgraph.nn import conditional, generators  # noqa: F401 (they register themselves)
-from nacgraph.nn.attention import BACKENDS
 from nacgraph.nn.circuit import Circuit, CircuitOutput, PreparedCircuit
 from nacgraph.nn.generator_base import GENERATORS, BaseGenerator
 from nacgraph.nn.modfc import ModFC
@@ -23,128 +22,6 @@ from nacgraph.nn.propagators import PROPAGATORS
 from nacgraph.nn.read_in import READ_INS
 from nacgraph.nn.read_out import ReadOut
 from nacgraph.priors.reachable import best_signatures
-
-WIRINGS = ("learned", "frozen", "complete")
-STARTS = ("random", "prior")
-CONDITIONS = ("none", "task", "inputs")
-GRAPHS = ("shared", "per_sample")
-
-
-@dataclass(frozen=True)
-class NACConfig:
-    """Every size and choice of a NAC.
-
-    Attributes:
-        modules: Processors U.
-        readouts: Read-outs O.
-        width: State width D.
-        code_dim: Code width K.
-        signature_dim: Signature width S.
-        heads: Heads of the messages among modules.
-        head_dim: Width of such a head.
-        read_heads: Heads with which tokens are read; few, since each costs ``width``.
-        read_head_dim: Width of such a head.
-        rounds: Rounds of propagation L.
-        unique_layers: Propagators, and read-ins, with weights of their own, used in turn;
-            0 gives every round its own.
-        read_every: Read the tokens again before every so-manieth round; 0 reads once.
-        ffn_factor: Width factor of every ModFFN.
-        bandwidth: ε of the signature kernel.
-        temperature: τ of the concrete distribution.
-        mode: Kernel mode while training.
-        eval_mode: Kernel mode while evaluating.
-        min_weight: A link of lower weight is no edge.
-        graphs: "shared" by the batch, or "per_sample".
-        backend: Execution of SKMDPA.
-        modulation: False fixes every α at 0, so that codes only make initial states.
-        wiring: "learned" signatures, "frozen" ones, or the "complete" graph.
-        signature_start: "random", or "prior": the closest found to the prior's target.
-        condition: What decides the design: "none", one for all samples; "task", one for each from
-            the task's conditioning tokens; "inputs", one for each from its own tokens.
-
-    Raises:
-        ValueError: Names every field that is wrong, what was expected and what came.
-    """
-
-    modules: int = 64
-    readouts: int = 8
-    width: int = 128
-    code_dim: int = 128
-    signature_dim: int = 64
-    heads: int = 4
-    head_dim: int = 32
-    read_heads: int = 2
-    read_head_dim: int = 32
-    rounds: int = 4
-    unique_layers: int = 0
-    read_every: int = 0
-    ffn_factor: int = 4
-    bandwidth: float = DEFAULT_BANDWIDTH
-    temperature: float = 0.5
-    mode: str = "concrete"
-    eval_mode: str = "expected"
-    min_weight: float = 0.01
-    graphs: str = "shared"
-    backend: str = "auto"
-    modulation: bool = True
-    wiring: str = "learned"
-    signature_start: str = "random"
-    condition: str = "none"
-
-    def __post_init__(self) -> None:
-        at_least = dict.fromkeys(
-            (
-                "modules",
-                "readouts",
-                "code_dim",
-                "signature_dim",
-                "heads",
-                "head_dim",
-                "read_heads",
-                "read_head_dim",
-                "rounds",
-                "ffn_factor",
-            ),
-            1,
-        )
-        at_least |= {"width": 2, "unique_layers": 0, "read_every": 0}
-        choices = {
-            "mode": MODES,
-            "eval_mode": MODES,
-            "graphs": GRAPHS,
-            "backend": BACKENDS,
-            "wiring": WIRINGS,
-            "signature_start": STARTS,
-            "condition": CONDITIONS,
-        }
-        wrong = []
-        for name, least in at_least.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                wrong.append(f"{name}: expected a whole number >= {least}, got {value!r}")
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                wrong.append(
-                    f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}"
-                )
-        for name in ("bandwidth", "temperature"):
-            if not getattr(self, name) > 0:
-                wrong.append(f"{name}: expected a number > 0, got {getattr(self, name)!r}")
-        if not 0 <= self.min_weight < 1:
-            wrong.append(f"min_weight: expected a number in [0, 1), got {self.min_weight!r}")
-        fixed = self.wiring == "frozen" or self.signature_start == "prior"
-        if self.condition != "none" and fixed:
-            wrong.append(
-                "condition: expected none for signatures that are frozen or start from a "
-                f"prior, got {self.condition!r}"
-            )
-        if wrong:
-            raise ValueError("; ".join(wrong))
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """Names of all fields."""
-        return tuple(field.name for field in fields(cls))
 
 
 class NAC(nn.Module):
@@ -157,7 +34,7 @@ class NAC(nn.Module):
         target: Link probabilities (U, U) of a prior, needed by ``signature_start="prior"``.
         seed: One seed, one model; global randomness plays no part.
         conditioner: Turns a batch into conditioning tokens (B, N, width) and a mask (B, N); needed
-            by ``condition="task"``.
+            by ``condition="task"``, which "auto" is where there is one.
 
     Attributes:
         classes: Names of the classes, or None; only saved and shown.
@@ -179,6 +56,8 @@ class NAC(nn.Module):
         conditioner: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        if config.condition == "auto":
+            config = replace(config, condition="none" if conditioner is None else "task")
         self.config = config
         self.seed = seed
         generator = torch.Generator().manual_seed(seed)

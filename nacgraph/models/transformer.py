@@ -3,50 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from nacgraph.models.config import TransformerConfig as TransformerConfig
 from nacgraph.models.nac import NAC
 from nacgraph.nn.init import fan_in_normal_, linear
-
-
-@dataclass(frozen=True)
-class TransformerConfig:
-    """Every size of a transformer.
-
-    Attributes:
-        width: Width D of a token.
-        heads: Heads H of the attention.
-        head_dim: Width of a head.
-        rounds: Blocks that the tokens go through, L.
-        unique_layers: Blocks with weights of their own, used in turn; 0 gives every round its own.
-        ffn_factor: Width factor of the feed-forward layers.
-        linformer_tokens: Length k to which keys and values are projected; 0 is full attention.
-
-    Raises:
-        ValueError: Names every field that is wrong, what was expected and what came.
-    """
-
-    width: int = 128
-    heads: int = 4
-    head_dim: int = 32
-    rounds: int = 4
-    unique_layers: int = 0
-    ffn_factor: int = 4
-    linformer_tokens: int = 0
-
-    def __post_init__(self) -> None:
-        least = {"width": 2, "unique_layers": 0, "linformer_tokens": 0}
-        wrong = []
-        for field in fields(self):
-            value, low = getattr(self, field.name), least.get(field.name, 1)
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
-                wrong.append(f"{field.name}: expected a whole number >= {low}, got {value!r}")
-        if wrong:
-            raise ValueError("; ".join(wrong))
 
 
 @dataclass(frozen=True)

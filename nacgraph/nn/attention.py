@@ -9,8 +9,7 @@ from nacgraph.graph.forms import BiasGraph, FullGraph, Graph, SampledGraph
 from nacgraph.nn.skmdpa import SKMDPA
 from nacgraph.ops.attention_dense import dense_attention
 from nacgraph.ops.attention_fused import fused_attention
-
-BACKENDS = ("auto", "fused", "scatter", "dense")
+from nacgraph.utils.choices import BACKENDS as BACKENDS
 
 # Measured on a CPU (benchmarks/README.md): compiled rows beat dense attention below this share of
 # links, and from MANY_PAIRS on, where dense attention also takes much memory, about at any share;

@@ -16,8 +16,7 @@ from nacgraph.nn.gates import Gates, select_modules
 from nacgraph.nn.propagators import BasePropagator
 from nacgraph.nn.read_in import BaseReadIn
 from nacgraph.nn.read_out import ReadOut
-
-REDRAWS = ("once", "each_round")
+from nacgraph.utils.choices import REDRAWS
 
 # Called before a block runs: the round, the block, and the states that it is given.
 Watch = Callable[[int, nn.Module, Tensor], None]

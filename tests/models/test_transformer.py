@@ -226,7 +226,7 @@ def test_a_condition_of_the_task_is_tokens_here() -> None:
 
 
 def test_wanted_and_got() -> None:
-    with pytest.raises(ValueError, match=r"heads: expected .* >= 1, got 0; rounds: .* got 1\.5"):
+    with pytest.raises(ValueError, match=r"heads: expected .* >= 1, got 0\nrounds: .* got 1\.5"):
         TransformerConfig(heads=0, rounds=1.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"max_tokens: expected the most tokens .* got None"):
         Transformer(LINEAR, nn.Identity(), CLASSES)

@@ -8,8 +8,7 @@ import torch
 from conftest import GOLDEN
 
 from nacgraph.graph.kernel import SignatureKernel
-from nacgraph.nn.messages import ModAttention
-from nacgraph.nn.modfc import ModFC, ModFFN
+from nacgraph.nn.modfc import ModFC
 from nacgraph.nn.propagators import Propagator
 from nacgraph.nn.read_in import ReadIn
 
@@ -79,8 +78,7 @@ def test_read_in(generator: torch.Generator) -> None:
 @pytest.mark.parametrize("backend", ["fused", "scatter", "dense"])
 def test_propagator(generator: torch.Generator, backend: str) -> None:
     data, parameters = load("propagator")
-    attention = ModAttention(16, 8, 2, 6, backend, generator=generator)
-    layer = Propagator(attention, ModFFN(16, 8, generator=generator), 16).double()
+    layer = Propagator(16, 8, 2, 6, backend=backend, generator=generator).double()
     names = {"norm": "latent_attention.receiver_layernorm"} | {
         f"attention.{ours}": f"latent_attention.{theirs}"
         for ours, theirs in {
