@@ -226,7 +226,7 @@ class FullGraph:
 
     @property
     def complete(self) -> bool:
-        return math.isinf(self.bandwidth)
+        return self.bandwidth == math.inf
 
     @property
     def per_sample(self) -> bool:

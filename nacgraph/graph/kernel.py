@@ -114,7 +114,7 @@ class SignatureKernel(nn.Module):
         check_mode(mode)
         among = senders is None
         others = receivers if senders is None else senders
-        if math.isinf(self.bandwidth) or (mode == "expected" and self._weighs_all()):
+        if self.bandwidth == math.inf or (mode == "expected" and self._weighs_all()):
             return (FullGraph(receivers, others, self.bandwidth, among),)
         if generator is None and mode in SAMPLED:
             raise ValueError(
