@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from nacgraph.priors.search import best, cold, graph_matching, rows, warm
 from nacgraph.utils.check import check_choice, check_whole
+from nacgraph.utils.choices import LOSSES, MATCHINGS
 from nacgraph.utils.threads import few_threads
 
-KINDS = ("mse", "kl")
-METHODS = ("rows", "iterated", "graph")
+KINDS, METHODS = LOSSES, MATCHINGS
 CLAMP = 1e-6  # probabilities enter the KL no nearer than this to 0 and 1
 
 

@@ -89,7 +89,9 @@ class SequenceTokenizer(nn.Module):
         # less, and from fewer samples, than those of short ones.
         self.positions.requires_grad_(position_scale > 0)
         self.stem = nn.ModuleList(
-            WindowMLP(dim, window, generator, dilations[k % len(dilations)], memory, selective)
+            WindowMLP(
+                dim, window, dilations[k % len(dilations)], memory, selective, generator=generator
+            )
             for k in range(stem_layers)
         )
 

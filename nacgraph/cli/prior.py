@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nacgraph.cli.answer import answer
 from nacgraph.cli.reading import add_shared, key_values, prepare
-from nacgraph.graph.links import DEFAULT_BANDWIDTH
+from nacgraph.utils.choices import DEFAULT_BANDWIDTH
 
 
 def main(argv: Sequence[str] | None = None) -> int:

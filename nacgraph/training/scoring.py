@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from nacgraph.models.nac import NAC
 from nacgraph.tasks import Task
 from nacgraph.utils.stats import wilson
 
@@ -39,6 +41,12 @@ class Score:
         return wilson(self.right, self.n)
 
 
+def prepared_for(model: nn.Module) -> dict[str, Any]:
+    """Arguments with which a model answers many batches: its circuit, where it can be prepared."""
+    circuit = model.prepare() if isinstance(model, NAC) else None
+    return {} if circuit is None else {"circuit": circuit}
+
+
 @torch.no_grad()
 def score(
     model: nn.Module,
@@ -68,10 +76,13 @@ def score(
     counts = torch.zeros(4, dtype=torch.float64, device=device)
     present = task.present(split)
     among = None if present is None else torch.as_tensor(present, device=device)
+    low = precision == "bf16-mixed"
+    with torch.autocast(device.type, torch.bfloat16, enabled=low):
+        prepared = prepared_for(model)
     for batch in task.eval_batches(split, rank, world, limit):
         batch = batch.to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
-            logits = model(batch).logits.float()
+        with torch.autocast(device.type, torch.bfloat16, enabled=low):
+            logits = model(batch, **prepared).logits.float()
         hits = logits.argmax(-1) == batch.labels
         right = hits.sum()
         if each is not None:

@@ -52,8 +52,8 @@ class ConvBlock(nn.Module):
         super().__init__()
         self.spread = _conv(width, width, kernel, generator, groups=width, padding=kernel // 2)
         self.norm = nn.LayerNorm(width)
-        self.widen = linear(width, 4 * width, generator)
-        self.narrow = linear(4 * width, width, generator)
+        self.widen = linear(width, 4 * width, generator=generator)
+        self.narrow = linear(4 * width, width, generator=generator)
         self.scale = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -135,7 +135,7 @@ class ImageTokenizer(nn.Module):
         self.positions = nn.Parameter(torch.empty(high * wide, position_width))
         nn.init.normal_(self.positions, generator=generator)
         self.norm = nn.LayerNorm(inside)
-        self.out = linear(inside + position_width, dim, generator)
+        self.out = linear(inside + position_width, dim, generator=generator)
 
     @property
     def places(self) -> int:
@@ -169,7 +169,7 @@ def _conv(
 ) -> nn.Conv2d:
     # skip_init: the default start would draw from the global generator.
     layer = nn.utils.skip_init(nn.Conv2d, inside, outside, kernel, **options)
-    fan_in_normal_(layer.weight, generator)
+    fan_in_normal_(layer.weight, generator=generator)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer

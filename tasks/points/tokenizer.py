@@ -76,10 +76,10 @@ class PointTokenizer(nn.Module):
         self.angles: Tensor
         # Follows from the settings, so no file need hold it.
         self.register_buffer("angles", math.pi * bands, persistent=False)
-        self.embed = linear(3 * (1 + 2 * num_bands), dim, generator)
+        self.embed = linear(3 * (1 + 2 * num_bands), dim, generator=generator)
         self.norm = nn.LayerNorm(dim) if hidden else None
-        self.inner = linear(dim, hidden, generator) if hidden else None
-        self.outer = linear(hidden, dim, generator) if hidden else None
+        self.inner = linear(dim, hidden, generator=generator) if hidden else None
+        self.outer = linear(hidden, dim, generator=generator) if hidden else None
 
     def features(self, points: Tensor) -> Tensor:
         """φ of points (…, 3): coordinates, all sines, all cosines; (…, 3 + 6 K)."""

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from nacgraph.analysis.probing import Probe, affordable, contributions, lesions, probe
-from nacgraph.analysis.probing.reading import read_weights, readings
 from nacgraph.analysis.probing.removal import Lesions, paired
 from nacgraph.analysis.probing.roles import role, top_kinds
 from nacgraph.analysis.probing.sensitivity import Sensitivities, contribution, sensitivities
@@ -24,7 +23,7 @@ from nacgraph.graph.design import CircuitDesign
 from nacgraph.graph.forms import SampledGraph
 from nacgraph.models.ladder import model_fields
 from nacgraph.models.nac import NAC, NACConfig
-from nacgraph.nn.blocks import ReadIn
+from nacgraph.nn.read_in import ReadIn
 from nacgraph.tasks import Batch, Task
 from nacgraph.tasks.listops.task import ListOps
 from nacgraph.tasks.listops.trees import VOCABULARY
@@ -136,10 +135,9 @@ def test_weights_are_those_of_the_read_in(lengths: list[int], shared: bool, mask
     states = torch.randn(6, 8).double() if shared else torch.randn(len(lengths), 6, 8).double()
     codes, tokens = torch.randn(6, 5).double(), torch.randn(len(lengths), max(lengths), 8).double()
     mask = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None] if masked else None
-    with torch.no_grad(), readings(read_in) as calls:
+    with torch.no_grad():
         wanted = read_in(states, codes, tokens, mask)
-        (call,) = calls
-        weights = read_weights(call)
+        weights = read_in.attention_weights(states, codes, tokens, mask)
         sums = weights.sum(-1)
         torch.testing.assert_close(sums, torch.ones_like(sums), rtol=0, atol=1e-12)
         if mask is not None:
@@ -152,20 +150,20 @@ def test_weights_are_those_of_the_read_in(lengths: list[int], shared: bool, mask
         out = states + read_in.out_proj.project(read * gates[3])
         out = read_in.ffn(out, codes, ffn)
         torch.testing.assert_close(out, wanted, rtol=0, atol=1e-10)
-        torch.testing.assert_close(read_weights(call, 2, 5), weights[:, :, 2:5])
+        some = read_in.attention_weights(states, codes, tokens, mask, modules=slice(2, 5))
+        torch.testing.assert_close(some, weights[:, :, 2:5])
 
 
 def test_a_sample_without_tokens_is_read_by_nobody() -> None:
     read_in = make().circuit.read_ins[0]
     mask = torch.tensor([[True, True, False], [False, False, False]])
-    with torch.no_grad(), readings(read_in) as calls:
-        read_in(
+    with torch.no_grad():
+        weights = read_in.attention_weights(
             torch.randn(6, 8).double(),
             torch.randn(6, 5).double(),
             torch.randn(2, 3, 8).double(),
-            mask=mask,
+            mask,
         )
-        weights = read_weights(calls[0])
     assert weights[1].eq(0).all() and weights[0].sum() == pytest.approx(12)
 
 

@@ -76,19 +76,6 @@ def test_signatures_have_a_rate_of_their_own(cache: Path) -> None:
     assert sum(len(g["params"]) for g in groups) == len(decays(model))
 
 
-def test_a_step_of_the_optimizer_is_seen_by_whoever_keeps_results(cache: Path) -> None:
-    config = parse(arguments(cache)).config
-    model = build_model(config, build_task(config), None)
-    optimizer = make_optimizer(model, 1e-3, 0.05)
-    learning = [p for p in model.parameters() if p.requires_grad]
-    for p in learning:
-        p.grad = torch.ones_like(p)
-    before = [(p._version, p.detach().clone()) for p in learning]
-    optimizer.step()
-    for p, (version, values) in zip(learning, before, strict=True):
-        assert p._version > version and not torch.equal(p, values)
-
-
 @pytest.mark.parametrize("limit", [0.0, 0.5, 1e3])
 def test_clipping_is_pytorchs(limit: float) -> None:
     generator = torch.Generator().manual_seed(0)
