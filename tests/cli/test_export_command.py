@@ -12,10 +12,12 @@ from small_run import arguments
 
 from nacgraph.cli.export import main
 from nacgraph.cli.train import main as train
-from nacgraph.export.check import export_circuit, single_samples
+from nacgraph.export import export_run
+from nacgraph.export.check import export_circuit, logits_of, single_samples
 from nacgraph.models.ladder import model_fields
 from nacgraph.models.nac import NAC, NACConfig
 from nacgraph.tasks import Batch, SequenceTokenizer
+from nacgraph.training.run import load_run
 
 onnxruntime = pytest.importorskip("onnxruntime")
 LONGEST = 19  # of the small run: its max_length of 20 is not reached
@@ -79,6 +81,21 @@ def test_an_onnx_file_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) ->
     )
     assert json.loads(notes["versions"]) == result["versions"]
     check_shapes(path, NAC.from_run(run), [(1, 5), (3, LONGEST), (7, 17), (1, 1)])
+
+
+def test_a_run_is_exported_from_python(run: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    loaded = load_run(run)
+    result = export_run(
+        loaded, "torch", mode="threshold", out=tmp_path / "c.pt2", samples=5, progress=said.append
+    )
+    assert result.file == tmp_path / "c.pt2" and result.file.stat().st_size == result.bytes
+    assert (result.format, result.mode, result.samples) == ("torch", "threshold", 5)
+    assert len(said) == 2 and json.loads(json.dumps(result.as_dict()))["file"] == str(result.file)
+    batch = batch_of(3, LONGEST)
+    logits = torch.export.load(result.file).module()(batch.inputs, batch.mask)
+    wanted = logits_of(loaded.circuit, "threshold", batch.inputs, batch.mask)
+    torch.testing.assert_close(logits, wanted, rtol=0, atol=1e-4)
 
 
 def test_above_the_tolerance_nothing_is_kept(

@@ -4,92 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
-import images_on_disk as disk
 import pytest
-import yaml
+from small_recipe import TINY, write
 
-from nacgraph.cli.options import parse
-from nacgraph.cli.plan import check_parts
 from nacgraph.cli.sweep import main
-from nacgraph.sweep import Sweep, read_recipe
-from nacgraph.sweep.gather import pick, read_result
-from nacgraph.sweep.jobs import cell_flags, jobs_of
-from nacgraph.sweep.tables import difference, mean_sd
-from nacgraph.training.run import build_model, build_target, build_task
-from nacgraph.utils.errors import ConfigError
-from nacgraph.utils.stats import paired_difference
+from nacgraph.sweep import read_recipe
+from nacgraph.sweep.gather import read_result
+from nacgraph.sweep.tables import mean_sd
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
-ON_IMAGES = [path for path in RECIPES if "data: $images" in path.read_text("utf-8")]
-TINY = {
-    "task": "listops", "preset": "tiny", "steps": 2, "validate_every": 2, "checkpoint_every": 1,
-    "train_size": 64, "val_size": 16, "test_size": 16, "batch_size": 4, "modules": 8, "width": 16,
-    "code_dim": 16, "head_dim": 4, "rounds": 1, "readouts": 2, "signature_dim": 8, "threads": 1,
-}  # fmt: skip
-
-
-def write(folder: Path, **changes: Any) -> Path:
-    recipe: dict[str, Any] = {
-        "title": "A | test",
-        "axes": {
-            "model": {"full": {"model": "nac"}, "all-linked": {"model": "perceiver_io"}},
-            "bandwidth": [0.2, 0.4],
-        },
-        "baseline": {"model": "all-linked"},
-        "fields": dict(TINY),
-        "scales": {"smoke": {"seeds": 2}, "small": {"fields": {"steps": 4}}},
-    }
-    recipe |= changes
-    path = folder / "trial.yaml"
-    path.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(tmp_path_factory.mktemp("cache"))
-
-
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_every_recipe_has_all_scales_and_valid_cells(path: Path) -> None:
-    recipe = read_recipe(path)
-    assert set(recipe.scales) >= {"smoke", "small", "paper"}
-    for scale in recipe.scales:
-        cells = recipe.cells(scale, data={name: os.devnull for name in recipe.data})
-        assert len({cell.name for cell in cells}) == len(cells)
-        # There need not be a GPU here.
-        Sweep(recipe, path.stem, scale, cells, Path(), ["--device=auto"]).check(
-            lambda flags: check_parts(parse(flags).config)
-        )
-
-
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_every_recipe_makes_models_of_its_smoke_cells(path: Path, cache: str) -> None:
-    for cell in read_recipe(path).cells("smoke"):
-        config = parse([*cell_flags(cell), f"--cache-dir={cache}"]).config
-        check_parts(config)
-        model = build_model(config, build_task(config), build_target(config))
-        assert model.num_parameters() > 0
-
-
-@pytest.mark.parametrize("path", ON_IMAGES, ids=lambda path: path.stem)
-def test_recipes_on_images_take_classes_of_any_name(path: Path, tmp_path: Path) -> None:
-    recipe = read_recipe(path)
-    for k in range(12):
-        disk.picture(tmp_path / f"kind{k % 3}" / f"{k}.png", k)
-    for scale in ("small", "paper"):
-        for cell in recipe.cells(scale, 1, dict.fromkeys(recipe.data, str(tmp_path))):
-            task = build_task(parse([*cell_flags(cell), "--device=auto"]).config)
-            assert task.num_classes == 3
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -99,100 +29,6 @@ def test_every_recipe_runs_at_smoke(path: Path, tmp_path: Path, cache: str) -> N
     with open(tmp_path / f"{path.stem}.csv", newline="", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == len(cells)
     assert (tmp_path / f"{path.stem}.md").read_text("utf-8").count("\n| ") >= len(cells)
-
-
-def test_later_layers_win(tmp_path: Path) -> None:
-    recipe = read_recipe(
-        write(
-            tmp_path,
-            fields={
-                "steps": 1,
-                "rounds": 1,
-                "modules": 1,
-                "width": 2,
-                "task_set": {"x": 1, "y": 1},
-            },
-            axes={"model": {"a": {"modules": 3, "width": 6, "task_set": {"y": 3}}, "b": {}}},
-            baseline={},
-            scales={
-                "smoke": {
-                    "seeds": 1,
-                    "fields": {"rounds": 2, "modules": 2, "width": 4},
-                    "points": {"a": {"width": 8}},
-                    "skip": [["b"]],
-                }
-            },
-        )
-    )
-    (cell,) = recipe.cells("smoke")
-    assert cell.fields == {
-        "steps": 1,
-        "rounds": 2,
-        "modules": 3,
-        "width": 8,
-        "seed": 0,
-        "task_set": {"x": 1, "y": 3},
-    }
-    assert cell.points == {"model": "a"} and cell.name == "a-s0"
-
-
-def test_datasets_are_asked_for_by_name(tmp_path: Path) -> None:
-    path = write(tmp_path, fields={"data": "$photos"}, data={"photos": "a folder of photographs"})
-    recipe = read_recipe(path)
-    with pytest.raises(ConfigError, match=r"needs photos \(a folder of photographs\): --data pho"):
-        recipe.cells("smoke")
-    with pytest.raises(ConfigError, match="data: expected one of photos, got 'fotos'"):
-        recipe.cells("smoke", data={"fotos": "x", "photos": "y"})
-    assert {c.fields["data"] for c in recipe.cells("smoke", data={"photos": "/x"})} == {"/x"}
-    after = {
-        "few": {
-            "command": ["fewshot", "{run}", "--seed", "{seed}"],
-            "result": "f.json",
-            "flags": {"small": ["--dataset", "$photos"]},
-        }
-    }
-    recipe = read_recipe(write(tmp_path, after=after, data={"photos": "a folder of photographs"}))
-    with pytest.raises(ConfigError, match=r"scale small needs photos \(a folder of photographs\)"):
-        recipe.cells("small")
-    for scale, tail in (("smoke", ()), ("small", ("--dataset", "/x"))):
-        cells = recipe.cells(scale, data={"photos": "/x"})
-        jobs = jobs_of(cells, recipe.after, tmp_path, scale, data={"photos": "/x"})
-        assert [job.steps[1].argv[:-2] for job in jobs] == [
-            ("fewshot", str(job.folder), "--seed", str(cell.seed), *tail)
-            for job, cell in zip(jobs, cells, strict=True)
-        ]
-    with pytest.raises(ConfigError, match="scale: expected one of smoke, small, got 'smal'"):
-        recipe.cells("smal")
-    with pytest.raises(ConfigError, match="seeds: expected at least 1, got 0"):
-        recipe.cells("smoke", 0, {"photos": "/x"})
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"tilte": "x"}, "unknown key 'tilte' (nearest: title)"),
-        ({"axes": {}}, "axes: expected, got none"),
-        ({"axes": {"model": 3}}, "axes: model: expected a list of values or names with fie"),
-        ({"axes": {"model": {"a": 3}}}, "axes: model: a: expected fields, got 3"),
-        ({"axes": {"x": {"a": {}}, "y": {"a": {}}}, "baseline": {}}, "every point, got a twice"),
-        ({"baseline": {"modle": "full"}}, "baseline: unknown axis 'modle' (nearest: model)"),
-        ({"baseline": {"model": "ful"}}, "baseline: model: unknown point 'ful' (nearest: full)"),
-        ({"sections": "bandwith"}, "sections: unknown axis 'bandwith' (nearest: bandwidth)"),
-        ({"scales": {"smoke": {"seed": 1}}}, "scales: smoke: unknown key 'seed' (nearest: seeds)"),
-        ({"scales": {"smoke": {"points": {"ful": {}}}}}, "scales: smoke: unknown point 'ful'"),
-        ({"fields": {"data": "$x"}}, "data: expected a line on $x, which is used, got none"),
-        ({"after": {"a": {"command": ["prune"], "result": "x"}}}, "after: a: expected a command"),
-        ({"after": {"a": {"command": ["prune", "{run}"], "result": "x", "colums": {}}}},
-         "after: a: unknown key 'colums' (nearest: columns)"),
-    ],
-)  # fmt: skip
-def test_what_is_wrong_with_a_recipe_is_said(
-    tmp_path: Path, changes: dict[str, Any], message: str
-) -> None:
-    path = write(tmp_path, **changes)
-    with pytest.raises(ConfigError) as error:
-        read_recipe(path)
-    assert f"{path}: " in str(error.value) and message in str(error.value)
 
 
 def test_a_wrong_field_is_said_before_anything_runs(
@@ -383,31 +219,3 @@ def test_stopped_it_saves_what_runs_and_the_same_command_goes_on(
     assert len(whole) == 61 and [r.split(",")[0] for r in whole[: len(kept)]] == [
         r.split(",")[0] for r in kept
     ]
-
-
-def test_paths_into_results(tmp_path: Path) -> None:
-    data = {
-        "runs": [{"mean": 0.5}],
-        "series": [
-            {"shots": 1, "adapt": "all", "mean": 0.1},
-            {"shots": 4, "adapt": "all", "mean": 0.2},
-            {"shots": 4, "adapt": "head", "mean": 0.3},
-        ],
-    }
-    assert pick(data, "runs.0.mean") == [0.5]
-    assert pick(data, "series[shots=4].mean") == [0.2, 0.3]
-    assert pick(data, "series[shots=4,adapt=head].mean") == [0.3]
-    for wrong in ("runs.1.mean", "series[shots=5].mean", "series[way=5]", "nothing"):
-        with pytest.raises(ValueError, match="file.json: nothing at"):
-            pick(data, wrong, "file.json")
-    (tmp_path / "a.csv").write_text("keep,order,x\n0.5,degree,\n1,random,2\n", encoding="utf-8")
-    rows = read_result(tmp_path / "a.csv")
-    assert rows[0] == {"keep": 0.5, "order": "degree", "x": None}
-    assert pick(rows, "[order=random].x") == [2.0]
-
-
-def test_a_difference_is_shown_in_points() -> None:
-    found = paired_difference([0.5, 0.6, 0.7], [0.4, 0.55, 0.66])
-    assert difference(found) == "+6.3 (−1.7 to 14.3), p 0.076"
-    assert difference(paired_difference([1.0], [0.5])) == "+50.0"
-    assert difference(None) == ""
