@@ -17,7 +17,7 @@ from nacgraph.cli.reading import add_shared, key_values, prepare
 from nacgraph.graph.links import DEFAULT_BANDWIDTH, link_probabilities
 from nacgraph.priors import PRIORS, GraphPrior, get_prior, lowest_probability, prior_signatures
 from nacgraph.priors.reachable import best_signatures
-from nacgraph.testing import target_problems
+from nacgraph.testing.plugins import target_problems
 
 
 def main(argv: Sequence[str] | None = None) -> int:
