@@ -9,6 +9,8 @@ import networkx as nx
 import torch
 from torch import Tensor
 
+from nacgraph.priors.check import target_problems
+
 if TYPE_CHECKING:
     from nacgraph.priors import GraphPrior
     from nacgraph.tasks import Batch, Task
@@ -16,28 +18,6 @@ if TYPE_CHECKING:
 SAMPLES = 16
 STEPS = 3  # training steps that are looked at
 ALIKE = 1e-4  # of float32 results that may differ by rounding
-
-
-def target_problems(target: object, n: int) -> list[str]:
-    """What keeps ``target`` from being edge probabilities of ``n`` modules; empty if nothing."""
-    if not isinstance(target, Tensor):
-        return [f"expected a torch.Tensor, got {type(target).__name__}"]
-    if target.shape != (n, n):
-        return [f"expected shape ({n}, {n}), got {tuple(target.shape)}"]
-    if target.dtype != torch.float64:
-        return [f"expected dtype torch.float64, got {target.dtype}"]
-    problems = []
-    if not bool(torch.isfinite(target).all()):
-        problems.append("expected finite entries, got NaN or infinity")
-    elif not bool(((target >= 0) & (target <= 1)).all()):
-        low, high = target.min().item(), target.max().item()
-        problems.append(f"expected entries in [0, 1], got {low:.6g} to {high:.6g}")
-    if not torch.allclose(target, target.T, rtol=0, atol=1e-12):
-        worst = (target - target.T).abs().max().item()
-        problems.append(f"expected a symmetric matrix, got differences up to {worst:.6g}")
-    if not bool((target.diagonal() == 1).all()):
-        problems.append("expected 1 on the diagonal, got something else")
-    return problems
 
 
 def assert_prior(prior: GraphPrior, sizes: Sequence[int] = (1, 2, 7, 16, 33)) -> None:

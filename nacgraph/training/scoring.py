@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from nacgraph.models.nac import NAC
 from nacgraph.tasks import Task
+from nacgraph.utils.stats import wilson
 
 
 @dataclass(frozen=True)
@@ -39,24 +39,6 @@ class Score:
     @property
     def ci95(self) -> tuple[float, float]:
         return wilson(self.right, self.n)
-
-
-def wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's 95 % interval of a proportion.
-
-    Raises:
-        ValueError: If not ``0 <= right <= n`` with ``n >= 1``.
-
-    Source: Wilson, Probable inference, the law of succession (JASA 1927).
-    """
-    if not 0 <= right <= n or n < 1:
-        raise ValueError(f"expected 0 <= right <= n and n >= 1, got right {right}, n {n}")
-    p, z2 = right / n, z * z
-    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    # At 0 and n the exact bounds are 0 and 1; rounding must not pass them.
-    low = max(0.0, middle - half) if right else 0.0
-    return low, min(1.0, middle + half) if right < n else 1.0
 
 
 def prepared_for(model: nn.Module) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nacgraph.nn.init import fan_in_normal_, linear
 from nacgraph.tasks.base import Batch
 from nacgraph.tasks.tokenizers import register_tokenizer
-from nacgraph.utils.check import at_least
+from nacgraph.utils.check import check_at_least
 
 SIDE = 8  # places along the shorter side of the last map, about
 PATCH = 4  # the largest patch; what is left of the reduction is done by halving
@@ -109,8 +109,9 @@ class ImageTokenizer(nn.Module):
             "position_width": position_width,
             "seed": seed,
         }
-        from_zero = ("stem_layers", "seed")
-        at_least(*((k, v, 0 if k in from_zero else 1) for k, v in self.settings.items()))
+        check_at_least(0, stem_layers=stem_layers, seed=seed)
+        check_at_least(1, height=height, width=width, channels=channels)
+        check_at_least(1, dim=dim, stem_width=stem_width, position_width=position_width)
         generator = torch.Generator().manual_seed(seed)
         self.shape = channels, height, width
         steps = reductions(min(height, width))

@@ -12,7 +12,7 @@ from nacgraph.nn.sequence import WindowMLP
 from nacgraph.tasks.base import Batch
 from nacgraph.tasks.tokenizers import register_tokenizer
 
-MOST_WORDS = 64  # places that are told apart; words beyond share the last one
+MOST_WORDS = 64  # positions of their own; later words share the last one
 
 
 class _Words(nn.Module):
