@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from nacgraph.viz.degrees import degree_ccdf_figure as degree_ccdf_figure
     from nacgraph.viz.drawing import circuit_drawing as circuit_drawing
     from nacgraph.viz.dropping import dropping_figure as dropping_figure
-    from nacgraph.viz.embedding import embed_circuits as embed_circuits
     from nacgraph.viz.embedding import embedding_figure as embedding_figure
     from nacgraph.viz.fewshot import fewshot_figure as fewshot_figure
     from nacgraph.viz.frames import Frame as Frame
@@ -56,7 +55,6 @@ _HOME = {  # public name: the file that defines it
     "degree_ccdf_figure": "degrees",
     "draw_graph": "plots",
     "dropping_figure": "dropping",
-    "embed_circuits": "embedding",
     "embedding_figure": "embedding",
     "fewshot_figure": "fewshot",
     "force_layout": "layout",

@@ -1,0 +1,16 @@
+"""What a trained circuit is like: analyze one, compare two, prune, embed, score on renditions.
+
+Importing this package is light: what draws, tests or searches is imported when it is called.
+"""
+
+from __future__ import annotations
+
+from nacgraph.analysis.analyze import Analysis, analyze
+from nacgraph.analysis.populations.embedding import Embedding, embed
+
+__all__ = [
+    "Analysis",
+    "Embedding",
+    "analyze",
+    "embed",
+]

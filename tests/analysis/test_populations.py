@@ -71,7 +71,7 @@ def test_components_keep_all_distances_and_agree_with_sklearn() -> None:
 
 
 def test_equal_circuits_have_no_components() -> None:
-    with pytest.raises(ValueError, match="the generator does not heed its condition"):
+    with pytest.raises(ValueError, match="the generator ignores its condition"):
         components(np.repeat(circuits(1), 5, axis=0))
     with pytest.raises(ValueError, match="expected at least 3 different ones .* got 2 of 7"):
         components(circuits(2))
