@@ -6,11 +6,14 @@ Importing this package is light: what draws, tests or searches is imported when 
 from __future__ import annotations
 
 from nacgraph.analysis.analyze import Analysis, analyze
+from nacgraph.analysis.compare import Comparison, compare
 from nacgraph.analysis.populations.embedding import Embedding, embed
 
 __all__ = [
     "Analysis",
+    "Comparison",
     "Embedding",
     "analyze",
+    "compare",
     "embed",
 ]
