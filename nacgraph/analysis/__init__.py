@@ -8,12 +8,17 @@ from __future__ import annotations
 from nacgraph.analysis.analyze import Analysis, analyze
 from nacgraph.analysis.compare import Comparison, compare
 from nacgraph.analysis.populations.embedding import Embedding, embed
+from nacgraph.analysis.pruning import prune_run
+from nacgraph.analysis.pruning_curve import PruningCurve, pruning_curve
 
 __all__ = [
     "Analysis",
     "Comparison",
     "Embedding",
+    "PruningCurve",
     "analyze",
     "compare",
     "embed",
+    "prune_run",
+    "pruning_curve",
 ]

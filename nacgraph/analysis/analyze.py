@@ -105,7 +105,8 @@ class Analysis:
         """
         from nacgraph.analysis.report import write
 
-        return write(self.gallery, Path(path), None if pictures is None else Path(pictures), progress)
+        folder = None if pictures is None else Path(pictures)
+        return write(self.gallery, Path(path), folder, progress)
 
     def save(self, folder: Path | str) -> Path:
         """Write ``stats.json`` and ``circuit.graphml``; returns the folder."""
@@ -132,8 +133,8 @@ class Analysis:
     def __repr__(self) -> str:
         links = self.stats["views"]["threshold"]["links"]["value"]
         return (
-            f"Analysis of {self.run.path}: {len(self.modules)} modules, {links} links with P > 0.5; "
-            f"figures {', '.join(self.figures)}"
+            f"Analysis of {self.run.path}: {len(self.modules)} modules, "
+            f"{links} links with P > 0.5; figures {', '.join(self.figures)}"
         )
 
     def _repr_html_(self) -> str:

@@ -52,9 +52,7 @@ class Comparison(Result):
         else:
             show_a = np.asarray(permutation)[show_b]
         figure = Figure(figsize=(9.6, 4.8), layout="constrained", dpi=150)
-        panels = zip(
-            figure.subplots(1, 2), (p_a, p_b), (show_a, show_b), self["runs"], strict=True
-        )
+        panels = zip(figure.subplots(1, 2), (p_a, p_b), (show_a, show_b), self["runs"], strict=True)
         for number, (axes, p, order, name) in enumerate(panels):
             heat_map(axes, p[order][:, order], Path(name).name, bar=number == 1)
         return figure

@@ -1,44 +1,97 @@
-"""``nacgraph prune RUN --curve``: what circuits of fewer and fewer modules still can, and cost."""
+"""The pruning curve: accuracy, time and size of circuits of fewer and fewer modules."""
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import json
 import statistics
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nacgraph.cli.prune import order_of
-from nacgraph.cli.reading import at_least, read_circuit, task_arguments
+import torch
+
+from nacgraph.analysis.pruning import rank_modules
 from nacgraph.models.pruning import ORDERS, kept_count, prune
 from nacgraph.training.scoring import score
+from nacgraph.utils.check import at_least
 from nacgraph.utils.files import write_atomically
-from nacgraph.utils.progress import clock, percent
+from nacgraph.utils.progress import percent
+from nacgraph.utils.result import Result, write_json
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from torch import Tensor
 
     from nacgraph.models.nac import NAC
-    from nacgraph.tasks import Batch, Task
+    from nacgraph.tasks import Batch
+    from nacgraph.training.run import Run
 
+KEEPS = (1.0, 0.8, 0.65, 0.5, 0.35, 0.2, 0.125)
 COLUMNS = (
     "model", "order", "keep", "modules", "seed", "accuracy", "ci_low", "ci_high", "n",
     "milliseconds", "circuit_milliseconds", "speedup", "circuit_speedup", "parameters", "peak_mib",
 )  # fmt: skip
 
+Progress = Callable[[str, float], None]
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PruningCurve(Result):
+    """What :func:`pruning_curve` measured: "rows", one for each pruned circuit, as a mapping."""
+
+    def figure(self) -> Figure:
+        """The paper's Figure 5: accuracy and speed-up over the share of modules kept."""
+        from nacgraph.viz import dropping_figure
+
+        return dropping_figure(self["rows"], self["majority_accuracy"])
+
+    def save(self, folder: Path | str) -> Path:
+        """Write ``curve.csv``, and the picture as ``figure5.svg`` and ``.png``; returns the
+        folder."""
+        from nacgraph.viz import save
+
+        out = Path(folder)
+        out.mkdir(parents=True, exist_ok=True)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self["rows"])
+        write_atomically(out / "curve.csv", text.getvalue().encode())
+        figure = self.figure()
+        for suffix in ("svg", "png"):
+            save(figure, out / f"figure5.{suffix}")
+        return out
+
+    def lines(self) -> list[str]:
+        """The curve as a table, with means over random orders."""
+        groups: dict[tuple[str, str, int], list[Row]] = {}
+        for row in self["rows"]:
+            groups.setdefault((row["model"], row["order"], row["modules"]), []).append(row)
+        names = "kept", "accuracy", "ms", "speed-up", "parameters", "MiB"
+        head = "{:<13} {:<12} {:>5}  {:>11} {:>7} {:>9} {:>12} {:>8}"
+        lines = [head.format("model", "order", *names)]
+        for (model, order, modules), rows in groups.items():
+            first = rows[0]
+            accuracy = percent(statistics.mean(row["accuracy"] for row in rows))
+            lines.append(
+                f"{model:<13} {order:<12} {modules:>5}  {accuracy:>11} "
+                f"{first['milliseconds']:>7.1f} {first['speedup']:>8.2f}x "
+                f"{first['parameters']:>12,} {first['peak_mib']:>8.1f}"
+            )
+        return lines
+
 
 @dataclass(frozen=True)
 class Variant:
-    """One circuit of the curve: a model, an order of dropping, a size."""
+    """One pruned circuit of the curve; ``weights`` is the digest of the run's checkpoint."""
 
-    model: str
+    run: Run
     weights: str
     order: str
     keep: float
@@ -46,136 +99,156 @@ class Variant:
     kept: Tensor
 
     @property
+    def model(self) -> str:
+        """Name of the run's model."""
+        return self.run.config.model
+
+    @property
     def key(self) -> str:
-        """What it is known by in ``curve.json``."""
+        """Name of its row in ``curve.json``."""
         return f"{self.weights}/{self.order}/{self.seed}/{len(self.kept)}"
 
-
-@dataclass(frozen=True)
-class Source:
-    """A run whose modules are dropped; ``weights`` is the digest of its checkpoint."""
-
-    name: str
-    weights: str
-    model: NAC
-    task: Task
-    precision: str
+    @property
+    def modules(self) -> tuple[Any, ...]:
+        """What decides the answers: whose modules, and which."""
+        return self.model, *self.kept.tolist()
 
 
-def curve(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Score, time and weigh every variant; write ``curve.csv``, ``curve.json``, figure 5.
+def pruning_curve(
+    run: Run,
+    baseline: Run | None = None,
+    *,
+    keeps: Sequence[float] = KEEPS,
+    orders: Sequence[str] = ORDERS,
+    seeds: int = 3,
+    split: str = "val",
+    samples: int | None = None,
+    lesion_samples: int | None = None,
+    latency_batch: int = 8,
+    repeats: int = 15,
+    out: Path | str | None = None,
+    progress: Progress | None = None,
+) -> PruningCurve:
+    """Accuracy, latency, parameters and memory of a circuit pruned to several sizes.
 
-    What an interrupted call had scored, the next one with the same settings takes up.
+    Args:
+        run: A run with one circuit for all samples.
+        baseline: A run of another model, of perceiver_io say, pruned at random.
+        keeps: Shares of the modules that stay; 1 is always among them.
+        orders: Which modules stay, see :func:`nacgraph.analysis.pruning.rank_modules`. A complete
+            graph, whose degrees are all equal, is pruned at random only.
+        seeds: Random orders.
+        split: "val" or "test".
+        samples: Samples scored; the whole split if None.
+        lesion_samples: See :func:`nacgraph.analysis.pruning.rank_modules`.
+        latency_batch: Samples in a timed batch.
+        repeats: Timed rounds; in each, all sizes take their turn.
+        out: Folder of the results. What an interrupted call with the same settings has scored is
+            in its ``curve.json`` and is not scored again. None: nothing is written.
+        progress: Called with (what is done, share done).
 
     Raises:
-        ConfigError, CheckpointError: If a folder is no run or holds no valid checkpoint.
-        ValueError: If a share, an order or a count is none.
+        ValueError: If a run has no circuit or one for every sample, both are of one model, or an
+            argument is out of range.
     """
-    keeps, orders = _numbers(arguments.keeps), arguments.orders.split(",")
-    if unknown := [name for name in orders if name not in ORDERS]:
-        raise ValueError(f"orders: expected some of {', '.join(ORDERS)}, got {', '.join(unknown)}")
-    at_least(arguments, seeds=1, latency_batch=1, repeats=1)
-    out: Path = arguments.out or arguments.run / "pruning"
-    sources = [_source(arguments.run, arguments)]
-    if arguments.baseline is not None:
-        sources.append(_source(arguments.baseline, arguments))
-        if sources[0].name == sources[1].name:
-            raise ValueError(
-                f"baseline: expected a run of another model, got {sources[0].name} too"
-            )
-    variants: list[Variant] = []
-    for k, source in enumerate(sources):
-        # All links of Perceiver IO are equal: there is no degree to go by, but chance.
-        complete = source.model.config.wiring == "complete"
-        named = ["random"] if k or complete else orders
-        variants += _variants(source, named, keeps, arguments)
-    out.mkdir(parents=True, exist_ok=True)
-    rows = _scored(sources, variants, arguments, out)
-    _weigh(sources, variants, rows, arguments)
-    table = [
-        rows[v.key]
-        | {
-            "model": v.model,
-            "order": v.order,
-            "keep": v.keep,
-            "seed": v.seed,
-            "modules": len(v.kept),
-        }
-        for v in variants
-    ]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table)
-    write_atomically(out / "curve.csv", text.getvalue().encode())
-    baseline = sources[0].task.baselines(arguments.split).get("majority_accuracy")
-    _draw(table, baseline, out)
-    for line in _table(table):
-        print(line, file=sys.stderr)
-    print(f"results    {out}/curve.csv, {out}/figure5.svg, {out}/figure5.png", file=sys.stderr)
-    return {
-        "run": str(arguments.run),
-        "split": arguments.split,
-        "majority_accuracy": baseline,
-        "out": str(out),
-        "rows": table,
-    }
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        found = [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(f"keeps: expected shares with commas between them, got {text!r}") from None
-    for share in found:
+    at_least(("seeds", seeds, 1), ("latency_batch", latency_batch, 1), ("repeats", repeats, 1))
+    if samples is not None:
+        at_least(("samples", samples, 1))
+    if not orders or (unknown := [name for name in orders if name not in ORDERS]):
+        got = ", ".join(unknown) if orders else "none"
+        raise ValueError(f"orders: expected some of {', '.join(ORDERS)}, got {got}")
+    for share in keeps:
         kept_count(1, share)
-    # The whole circuit is what all others are compared with.
-    return sorted({1.0, *found}, reverse=True)
+    runs = [run] if baseline is None else [run, baseline]
+    if baseline is not None and baseline.config.model == run.config.model:
+        raise ValueError(f"baseline: expected a run of another model, got {run.config.model} too")
+    variants: list[Variant] = []
+    for k, each in enumerate(runs):
+        complete = each.circuit.config.wiring == "complete"
+        named = ["random"] if k or complete else orders
+        # The whole circuit is what all others are compared with.
+        shares = sorted({1.0, *keeps}, reverse=True)
+        variants += _variants(each, named, shares, seeds, lesion_samples, progress)
+    data = getattr(run.task, "data", None)
+    settings = {
+        "split": split,
+        "samples": samples,
+        "data": None if data is None else str(data),
+        "lesion_samples": lesion_samples,
+    }
+    record = None if out is None else Path(out) / "curve.json"
+    rows = _scored(variants, split, samples, record, settings, progress)
+    if progress is not None:
+        threads = torch.get_num_threads()
+        progress(f"timing: {repeats} rounds of {latency_batch} samples, {threads} threads", 0.0)
+    for each in runs:
+        _weigh(each, [v for v in variants if v.run is each], rows, latency_batch, repeats)
+    found = PruningCurve(
+        {
+            "run": str(run.path),
+            "split": split,
+            "majority_accuracy": run.task.baselines(split).get("majority_accuracy"),
+            "out": None if out is None else str(out),
+            "rows": [rows[v.key] | _columns(v) for v in variants],
+        }
+    )
+    if out is not None:
+        found.save(out)
+    return found
 
 
-def _source(run: Path, arguments: argparse.Namespace) -> Source:
-    read = read_circuit(run, **task_arguments(arguments))
-    model, task, config, checkpoint = read.circuit, read.task, read.config, read.checkpoint
-    weights = str(checkpoint.state["sha256"])[:16]
-    return Source(config.model, weights, model, task, config.precision)
+def _columns(variant: Variant) -> Row:
+    names = ("model", "order", "keep", "seed")
+    return {name: getattr(variant, name) for name in names} | {"modules": len(variant.kept)}
 
 
 def _variants(
-    source: Source, orders: Sequence[str], keeps: Sequence[float], arguments: argparse.Namespace
+    run: Run,
+    orders: Sequence[str],
+    keeps: Sequence[float],
+    seeds: int,
+    lesion_samples: int | None,
+    progress: Progress | None,
 ) -> list[Variant]:
+    weights = str(run.checkpoint.state["sha256"])[:16]
     found = []
     for order in orders:
-        for seed in range(arguments.seeds if order == "random" else 1):
-            ranked = order_of(order, source.model, source.task, arguments, seed)
+        for seed in range(seeds if order == "random" else 1):
+            ranked = rank_modules(
+                run.circuit,
+                run.task,
+                order,
+                seed=seed,
+                lesion_samples=lesion_samples,
+                progress=progress,
+            )
             for keep in keeps:
                 kept = ranked[: kept_count(len(ranked), keep)].sort().values
-                found.append(Variant(source.name, source.weights, order, keep, seed, kept))
+                found.append(Variant(run, weights, order, keep, seed, kept))
     return found
 
 
 def _scored(
-    sources: Sequence[Source], variants: Sequence[Variant], arguments: argparse.Namespace, out: Path
-) -> dict[str, dict[str, Any]]:
+    variants: Sequence[Variant],
+    split: str,
+    samples: int | None,
+    record: Path | None,
+    settings: Row,
+    progress: Progress | None,
+) -> dict[str, Row]:
     """Accuracy by key. The same set of modules is scored once, whichever orders lead to it."""
-    record = out / "curve.json"
-    names = "split", "samples", "data", "lesion_samples"
-    settings = {name: getattr(arguments, name) for name in names}
-    rows = _kept_rows(record, settings)
-    known = {_modules(v): rows[v.key] for v in variants if v.key in rows}
+    rows = {} if record is None else _recorded(record, settings)
+    known = {v.modules: rows[v.key] for v in variants if v.key in rows}
     todo = [v for v in variants if v.key not in rows]
-    began, by_name = time.monotonic(), {source.name: source for source in sources}
     for done, variant in enumerate(todo):
-        source = by_name[variant.model]
-        row = known.get(_modules(variant))
+        if progress is not None:
+            what = f"{variant.model} by {variant.order}, {len(variant.kept)} modules"
+            progress(f"scoring: {what}", done / len(todo))
+        row = known.get(variant.modules)
         if row is None:
-            small = prune(source.model, variant.kept)
-            found = score(
-                small,
-                source.task,
-                arguments.split,
-                precision=source.precision,
-                limit=arguments.samples,
-            )
+            run = variant.run
+            small = prune(run.circuit, variant.kept)
+            found = score(small, run.task, split, precision=run.config.precision, limit=samples)
             low, high = found.ci95
             row = {
                 "accuracy": found.accuracy,
@@ -184,24 +257,14 @@ def _scored(
                 "n": found.n,
                 "parameters": small.num_parameters(),
             }
-        rows[variant.key] = known[_modules(variant)] = dict(row)
-        text = json.dumps({"settings": settings, "rows": rows}, indent=1)
-        write_atomically(record, text.encode())
-        left = (time.monotonic() - began) / (done + 1) * (len(todo) - done - 1)
-        print(
-            f"scored {done + 1}/{len(todo)} · ETA {clock(left)} · {variant.model}, "
-            f"{variant.order}, {len(variant.kept)} modules: {percent(row['accuracy'])}",
-            file=sys.stderr,
-            flush=True,
-        )
+        rows[variant.key] = known[variant.modules] = dict(row)
+        if record is not None:
+            write_json(record, {"settings": settings, "rows": rows})
     return {v.key: dict(rows[v.key]) for v in variants}
 
 
-def _modules(variant: Variant) -> tuple[Any, ...]:
-    return variant.model, *variant.kept.tolist()
-
-
-def _kept_rows(record: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _recorded(record: Path, settings: Row) -> dict[str, Row]:
+    """The rows of an earlier call with the same settings."""
     try:
         found = json.loads(record.read_text("utf-8"))
         return dict(found["rows"]) if found["settings"] == settings else {}
@@ -210,49 +273,37 @@ def _kept_rows(record: Path, settings: dict[str, Any]) -> dict[str, dict[str, An
 
 
 def _weigh(
-    sources: Sequence[Source],
-    variants: Sequence[Variant],
-    rows: dict[str, dict[str, Any]],
-    arguments: argparse.Namespace,
+    run: Run, variants: Sequence[Variant], rows: dict[str, Row], samples: int, repeats: int
 ) -> None:
-    """Add time and peak memory of one batch; all sizes are timed in turns, in one go."""
-    import torch
+    """Add time and peak memory of one batch to the rows of a run.
 
+    Time depends on little but the number of modules, so one variant of each size is timed.
+    """
     from nacgraph.utils.machine import peak_of
 
-    print(
-        f"timing     {arguments.repeats} rounds of {arguments.latency_batch} samples, "
-        f"{torch.get_num_threads()} threads",
-        file=sys.stderr,
-        flush=True,
-    )
-    for source in sources:
-        # Time depends on the number of modules alone, near enough: one variant of each stands in.
-        sizes = {len(v.kept): v for v in variants if v.model == source.name}
-        small = {n: prune(source.model, v.kept) for n, v in sizes.items()}
-        batch = next(iter(source.task.eval_batches("val", limit=arguments.latency_batch)))
-        times = time_in_turns(small, batch, arguments.repeats)
-        whole = times[max(times)]
-        for n, model in small.items():
-            with torch.inference_mode():
-                peak = peak_of(partial(model, batch))
-            both = {}
-            for k, name in enumerate(("", "circuit_")):
-                mine, full = [t[k] for t in times[n]], [t[k] for t in whole]
-                both[f"{name}milliseconds"] = 1000 * statistics.median(mine)
-                ratios = [b / a for a, b in zip(mine, full, strict=True)]
-                both[f"{name}speedup"] = statistics.median(ratios)
-            for v in variants:
-                if v.model == source.name and len(v.kept) == n:
-                    rows[v.key] |= {**both, "peak_mib": peak / 2**20}
+    sizes = {len(v.kept): v for v in variants}
+    small = {n: prune(run.circuit, v.kept) for n, v in sizes.items()}
+    batch = next(iter(run.task.eval_batches("val", limit=samples)))
+    times = time_in_turns(small, batch, repeats)
+    whole = times[max(times)]
+    for n, model in small.items():
+        with torch.inference_mode():
+            peak = peak_of(partial(model, batch))
+        both: Row = {}
+        for k, name in enumerate(("", "circuit_")):
+            mine, full = [t[k] for t in times[n]], [t[k] for t in whole]
+            both[f"{name}milliseconds"] = 1000 * statistics.median(mine)
+            ratios = [b / a for a, b in zip(mine, full, strict=True)]
+            both[f"{name}speedup"] = statistics.median(ratios)
+        for variant in variants:
+            if len(variant.kept) == n:
+                rows[variant.key] |= {**both, "peak_mib": peak / 2**20}
 
 
 def time_in_turns(
     models: dict[int, NAC], batch: Batch, repeats: int
 ) -> dict[int, list[tuple[float, float]]]:
     """Seconds of the whole model and of its circuit alone, each model once a round."""
-    import torch
-
     times: dict[int, list[tuple[float, float]]] = {n: [] for n in models}
     with torch.inference_mode():
         for model in models.values():
@@ -269,30 +320,3 @@ def time_in_turns(
                 model.circuit(tokens, design, mask, noise, model.config.eval_mode)
                 times[n].append((middle - begin, time.perf_counter() - start))
     return times
-
-
-def _draw(table: list[dict[str, Any]], majority: float | None, out: Path) -> None:
-    from nacgraph.viz import dropping_figure, save
-
-    figure = dropping_figure(table, majority)
-    for suffix in ("svg", "png"):
-        save(figure, out / f"figure5.{suffix}")
-
-
-def _table(table: list[dict[str, Any]]) -> list[str]:
-    """The curve as lines: means over random orders."""
-    groups: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
-    for row in table:
-        groups.setdefault((row["model"], row["order"], row["modules"]), []).append(row)
-    names = "kept", "accuracy", "ms", "speed-up", "parameters", "MiB"
-    head = "{:<13} {:<12} {:>5}  {:>11} {:>7} {:>9} {:>12} {:>8}"
-    lines = [head.format("model", "order", *names)]
-    for (model, order, modules), rows in groups.items():
-        first = rows[0]
-        accuracy = statistics.mean(row["accuracy"] for row in rows)
-        lines.append(
-            f"{model:<13} {order:<12} {modules:>5}  {percent(accuracy):>11} "
-            f"{first['milliseconds']:>7.1f} {first['speedup']:>8.2f}x {first['parameters']:>12,} "
-            f"{first['peak_mib']:>8.1f}"
-        )
-    return lines

@@ -79,6 +79,16 @@ def test_components_keep_all_distances_and_agree_with_sklearn() -> None:
     np.testing.assert_allclose(np.abs(few), np.abs(PCA(4).fit_transform(flat)), atol=1e-5)
 
 
+def test_components_have_the_sign_of_their_third_moment() -> None:
+    flat = np.random.default_rng(1).normal(size=(9, 30)) ** 3
+    points = principal_components(flat, 64)
+    assert points.shape == (9, 8)  # nine centred rows span eight directions
+    assert ((points**3).sum(0) >= 0).all()
+    np.testing.assert_allclose(principal_components(flat[::-1], 64), points[::-1], atol=1e-9)
+    # Turning all rows around leaves nothing for a sign to depend on but the points themselves.
+    np.testing.assert_allclose(principal_components(-flat, 64), points, atol=1e-9)
+
+
 def test_equal_circuits_have_no_components() -> None:
     with pytest.raises(ValueError, match="the generator ignores its condition"):
         components(np.repeat(circuits(1), 5, axis=0))

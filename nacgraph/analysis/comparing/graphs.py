@@ -144,7 +144,10 @@ def community_overlap(
 
 
 def leiden_labels(p: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Community of each module, (U,), numbered by its first module; a module without links is alone."""
+    """Community of each module, (U,), numbered by its first module.
+
+    A module without links is a community of its own.
+    """
     from graspologic.partition import leiden
 
     rows, columns = np.nonzero(np.triu(p, k=1))

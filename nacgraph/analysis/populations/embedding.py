@@ -95,14 +95,12 @@ class Embedding(Result):
 
     def lines(self) -> list[str]:
         """The measures as a table, the trained circuits beside those of the untrained model."""
-        head = (
-            f"{'tag':<12} {'':<10} {'silhouette':>20} {'5 neighbours':>30} {'centroid':>30} majority"
-        )
+        names = f"{'silhouette':>20} {'5 neighbours':>30} {'centroid':>30} majority"
         varying = 100 * self["trained"]["links_in_some"]
         rows = [
             f"circuits   {self['circuits']} different ones among {self['samples']} samples; "
             f"{varying:.1f} % of links in some but not all",
-            head,
+            f"{'tag':<12} {'':<10} {names}",
         ]
         for name, trained in self["trained"]["tags"].items():
             untrained = self["untrained"]

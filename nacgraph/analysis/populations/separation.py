@@ -1,4 +1,4 @@
-"""Whether circuits go with tags of their samples: how compact groups are, how well one can guess."""
+"""How circuits go with tags of their samples: how compact groups are, how well one can guess."""
 
 from __future__ import annotations
 
@@ -110,13 +110,14 @@ def separation(
     permuted = np.array([measured(rng.permutation(labels)) for _ in range(permutations)])
     # Sums are rounded, so an equally good permutation may fall short by that much.
     p = (1 + (permuted >= true - 1e-12).sum(0)) / (1 + permutations)
+    chance = permuted.mean(0)
     kinds = ("silhouette", "silhouette_cosine", "neighbours", "centroid")
     return {
         "groups": len(names),
         "counts": dict(zip(names.tolist(), counts.tolist(), strict=True)),
         "majority": float(counts.max() / m),
         **{
-            kind: {"value": float(true[k]), "p": float(p[k]), "chance": float(permuted[:, k].mean())}
+            kind: {"value": float(true[k]), "p": float(p[k]), "chance": float(chance[k])}
             for k, kind in enumerate(kinds)
         },
     }
