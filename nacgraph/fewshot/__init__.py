@@ -13,16 +13,21 @@ from nacgraph.fewshot.adapting import (
 )
 from nacgraph.fewshot.counting import mean_interval, paired_difference, sign_flip_p
 from nacgraph.fewshot.episodes import Episode, Pool, digest, draw_episode, make_pool
+from nacgraph.fewshot.experiment import FewShot, fewshot
+from nacgraph.fewshot.jobs import Tuning
 
 __all__ = [
     "PARTS",
     "Episode",
+    "FewShot",
     "Pool",
     "Recipe",
+    "Tuning",
     "adapt",
     "answered",
     "digest",
     "draw_episode",
+    "fewshot",
     "learning",
     "make_pool",
     "mean_interval",

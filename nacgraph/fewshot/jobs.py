@@ -1,66 +1,98 @@
-"""The episodes of ``nacgraph fewshot``: which runs, which samples, and what is already done."""
+"""The fine-tunings of a few-shot experiment: what they are, and a record of those that are done."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from nacgraph.cli.reading import key_values, read_run, task_arguments
-from nacgraph.fewshot import (
-    Episode,
-    Pool,
-    Recipe,
-    adapt,
-    answered,
-    draw_episode,
-    make_pool,
-    usual_rate,
-)
+from nacgraph.fewshot.adapting import Recipe, adapt, answered, parts_of, usual_rate
+from nacgraph.fewshot.episodes import Episode, Pool, draw_episode, make_pool
 from nacgraph.tasks import TableTask, get_task, parameters
-from nacgraph.training.config import RunConfig
 from nacgraph.training.run import build_task, read_data_record
+from nacgraph.utils.check import at_least
 from nacgraph.utils.files import write_atomically
-from nacgraph.utils.progress import ProgressPrinter
 
 if TYPE_CHECKING:
-    from nacgraph.models.transformer import Model
+    from nacgraph.training.run import Run
 
 # What makes two rows of episodes.jsonl the same piece of work; the digest stands for the samples.
 KEY = (
-    "weights",
-    "adapt",
-    "shots",
-    "episode",
-    "digest",
-    "seed",
-    "steps",
-    "learning_rate",
-    "batch_size",
+    *("weights", "adapt", "shots", "episode", "digest"),
+    *("seed", "steps", "learning_rate", "batch_size"),
 )
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How models are fine-tuned in every episode.
+
+    Attributes:
+        adapt: Settings to compare, each what learns beside the new head: "codes", "signatures",
+            "head", "all", or several of them with commas.
+        steps: Steps of fine-tuning.
+        learning_rate: At the first step, then a cosine; None: 0.001 with all, else 0.03.
+        batch_size: Support samples a step, at most.
+    """
+
+    adapt: Sequence[str] = ("all",)
+    steps: int = 50
+    learning_rate: float | None = None
+    batch_size: int = Recipe.batch_size
+
+    def check(self) -> None:
+        """Raise ValueError for a number out of range or an unknown part."""
+        at_least(("steps", self.steps, 0), ("batch_size", self.batch_size, 1))
+        if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"learning_rate: expected more than 0, got {self.learning_rate}")
+        if not self.settings():
+            raise ValueError("adapt: expected at least one setting, got none")
+
+    def settings(self) -> list[tuple[str, ...]]:
+        """The parts that learn in each setting, every setting once."""
+        return list(dict.fromkeys(map(parts_of, self.adapt)))
+
+    def recipe(self, run: Run, parts: tuple[str, ...], seed: int) -> Recipe:
+        """How a run is fine-tuned: in the precision that it was trained in, else all the same.
+
+        With all weights signatures learn as much faster as they did in training; without, the
+        learning rate is high anyway.
+        """
+        rate = usual_rate(parts) if self.learning_rate is None else self.learning_rate
+        return Recipe(
+            parts,
+            self.steps,
+            rate,
+            run.config.signature_rate if "all" in parts else 1.0,
+            self.batch_size,
+            run.config.precision,
+            seed,
+        )
 
 
 @dataclass(frozen=True)
 class Source:
-    """A pre-trained run; ``weights`` is the digest of its checkpoint."""
+    """A pre-trained run, and the name that it goes by."""
 
     name: str
-    folder: Path
-    weights: str
-    model: Model
-    config: RunConfig
-    classes: tuple[str, ...]
+    run: Run
+
+    @property
+    def weights(self) -> str:
+        """Digest of the run's checkpoint."""
+        return str(self.run.checkpoint.state["sha256"])[:16]
 
 
 @dataclass(frozen=True)
 class Job:
-    """One fine-tuning: a model, what of it learns, an episode with its number of shots."""
+    """One fine-tuning: a run, what of it learns, an episode with its number of shots."""
 
     source: Source
     adapt: str
@@ -69,60 +101,62 @@ class Job:
     recipe: Recipe
 
     @property
-    def row(self) -> dict[str, Any]:
-        """The columns of ``episodes.jsonl`` that are known before it is done."""
-        recipe = self.recipe
+    def row(self) -> Row:
+        """The columns of ``episodes.jsonl`` that are known before the work is done."""
         return {
             "model": self.source.name,
-            "run": str(self.source.folder),
+            "run": str(self.source.run.path),
             "weights": self.source.weights,
             "adapt": self.adapt,
             "shots": self.shots,
             "episode": self.episode.number,
             "digest": self.episode.digest,
             "classes": list(self.episode.classes),
-            "seed": recipe.seed,
-            "steps": recipe.steps,
-            "learning_rate": recipe.rate,
-            "batch_size": recipe.batch_size,
+            "seed": self.recipe.seed,
+            "steps": self.recipe.steps,
+            "learning_rate": self.recipe.rate,
+            "batch_size": self.recipe.batch_size,
         }
 
 
-def load_sources(arguments: argparse.Namespace) -> list[Source]:
-    """The run and its baseline; models of one name go by their folders."""
-    folders = [arguments.run] + [arguments.baseline] * (arguments.baseline is not None)
-    loaded = [read_run(folder, **task_arguments(arguments)) for folder in folders]
-    names = [run.config.model for run in loaded]
-    if len(set(names)) < len(names):
-        names = [folder.resolve().name for folder in folders]
-    if len(set(names)) < len(names):
-        names = [str(folder) for folder in folders]
-    if len(set(names)) < len(names):
-        raise ValueError(f"baseline: expected another run, got {folders[1]} again")
-    if len({run.config.task for run in loaded}) > 1:
-        raise ValueError(
-            f"baseline: expected a run of task {loaded[0].config.task}, got {loaded[1].config.task}"
-        )
-    found = []
-    for name, folder, run in zip(names, folders, loaded, strict=True):
-        model, task, config, checkpoint = run.model, run.task, run.config, run.checkpoint
-        weights = str(checkpoint.state["sha256"])[:16]
-        found.append(Source(name, folder, weights, model, config, tuple(task.classes or ())))
-    return found
+def name_sources(runs: Sequence[Run]) -> list[Source]:
+    """The run and its baseline by the names of their models, or else by their folders.
+
+    Raises:
+        ValueError: If both are the same run, or they are of different tasks.
+    """
+    choices = [
+        [run.config.model for run in runs],
+        [run.path.resolve().name for run in runs],
+        [str(run.path) for run in runs],
+    ]
+    names = next((each for each in choices if len(set(each)) == len(runs)), None)
+    if names is None:
+        raise ValueError(f"baseline: expected another run, got {runs[1].path} again")
+    tasks = [run.config.task for run in runs]
+    if len(set(tasks)) > 1:
+        raise ValueError(f"baseline: expected a run of task {tasks[0]}, got {tasks[1]}")
+    return [Source(name, run) for name, run in zip(names, runs, strict=True)]
 
 
-def pool_of(
-    source: Source, sources: Sequence[Source], shots: int, arguments: argparse.Namespace
+def new_classes(
+    run: Run,
+    known: set[str],
+    ways: int,
+    samples: int,
+    *,
+    dataset: str | None = None,
+    task_set: Mapping[str, Any] | None = None,
+    cache_dir: str | None = None,
 ) -> Pool:
-    """New classes as this source's task reads them: new to the run and to its baseline."""
-    config = source.config
+    """The samples of new classes, as the run's task reads them; see :func:`fewshot`."""
+    config = run.config
     changed: dict[str, Any] = {"without_classes": (), "only_classes": (), "whole_is_test": False}
-    if arguments.cache_dir is not None:
-        changed["cache_dir"] = arguments.cache_dir
-    if arguments.dataset is not None:
-        changed["data"] = None if arguments.dataset == "embedded" else arguments.dataset
-    given = key_values(arguments.task_set, "task_set")
-    config = replace(config, task_set={**config.task_set, **given})
+    if cache_dir is not None:
+        changed["cache_dir"] = cache_dir
+    if dataset is not None:
+        changed["data"] = None if dataset == "embedded" else dataset
+    config = replace(config, task_set={**config.task_set, **(task_set or {})})
     if not issubclass(cls := get_task(config.task), TableTask):
         raise ValueError(
             "run: expected a task whose data are classes in tables (a TableTask), got "
@@ -131,70 +165,60 @@ def pool_of(
     takes = parameters(cls)
     task = build_task(config, **{k: v for k, v in changed.items() if k in takes or k == "data"})
     # Images of another size are brought to that of the run.
-    task.match_sizes(read_data_record(source.folder)["data_signature"])
-    known = {name for each in sources for name in each.classes}
-    return make_pool(cast(TableTask, task), known, arguments.ways, arguments.queries + shots)
+    task.match_sizes(read_data_record(run.path)["data_signature"])
+    return make_pool(cast(TableTask, task), known, ways, samples)
 
 
 def plan(
     sources: Sequence[Source],
     pools: Sequence[Pool],
+    *,
+    ways: int,
     shots: Sequence[int],
-    adapts: Sequence[tuple[str, ...]],
-    arguments: argparse.Namespace,
+    queries: int,
+    episodes: int,
+    seed: int,
+    tuning: Tuning,
 ) -> Iterator[Job]:
-    """All that is to be done, episode by episode, each drawn when its turn comes.
+    """All fine-tunings, episode by episode; each episode is drawn when its turn comes.
 
     Raises:
-        ValueError: If an episode is not the same for both models.
+        ValueError: If an episode is not the same for both runs.
     """
-    for number in range(arguments.episodes):
+    for number in range(episodes):
         for few in shots:
-            drawn = [
-                draw_episode(p, arguments.ways, few, arguments.queries, arguments.seed, number)
-                for p in pools
-            ]
+            drawn = [draw_episode(pool, ways, few, queries, seed, number) for pool in pools]
             if len({episode.digest for episode in drawn}) > 1:
                 raise ValueError(
                     f"baseline: expected the same samples for both models, got others in episode "
                     f"{number}; their tasks must be set alike (nacgraph compare lists differences)"
                 )
-            for parts in adapts:
+            for parts in tuning.settings():
                 for source, episode in zip(sources, drawn, strict=True):
-                    recipe = recipe_of(source, parts, arguments)
+                    recipe = tuning.recipe(source.run, parts, seed)
                     yield Job(source, "+".join(parts), few, episode, recipe)
 
 
-def recipe_of(source: Source, parts: tuple[str, ...], arguments: argparse.Namespace) -> Recipe:
-    """How a run is fine-tuned: the same for both, but for the precision that each was trained in.
-
-    With all weights signatures learn as much faster as they did in training; else the rate is high
-    anyway.
-    """
-    rate = arguments.learning_rate
-    return Recipe(
-        parts,
-        arguments.steps,
-        usual_rate(parts) if rate is None else rate,
-        source.config.signature_rate if "all" in parts else 1.0,
-        arguments.batch_size,
-        source.config.precision,
-        arguments.seed,
-    )
-
-
-def work_off(jobs: Iterator[Job], count: int, record: Path) -> list[dict[str, Any]]:
+def work_off(
+    jobs: Iterator[Job],
+    count: int,
+    record: Path | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> list[Row]:
     """A row for each of ``count`` jobs; those that ``record`` holds already are not done again.
 
     The file is written anew after each, so that an interrupted call loses one of them at most.
     Rows of other settings stay in it.
     """
-    known, rows, told = _recorded(record), [], ProgressPrinter()
+    known = {} if record is None else _recorded(record)
+    rows = []
     for done, job in enumerate(jobs):
         key = _key(job.row)
         if key not in known:
-            what = f"{job.source.name}, {job.adapt}"
-            told(f"{what}: episode {job.episode.number + 1}, {job.shots} shots", done / count)
+            if progress is not None:
+                what = f"{job.source.name}, {job.adapt}"
+                where = f"episode {job.episode.number + 1}, {job.shots} shots"
+                progress(f"{what}: {where}", done / count)
             began = time.monotonic()
             right, loss = _scored(job)
             asked = len(job.episode.queries)
@@ -205,31 +229,30 @@ def work_off(jobs: Iterator[Job], count: int, record: Path) -> list[dict[str, An
                 "loss": loss,
                 "seconds": round(time.monotonic() - began, 3),
             }
-            record.parent.mkdir(parents=True, exist_ok=True)
-            lines = [json.dumps(each, ensure_ascii=False) for each in known.values()]
-            write_atomically(record, ("\n".join(lines) + "\n").encode())
+            if record is not None:
+                record.parent.mkdir(parents=True, exist_ok=True)
+                lines = [json.dumps(each, ensure_ascii=False) for each in known.values()]
+                write_atomically(record, ("\n".join(lines) + "\n").encode())
         rows.append(known[key])
     return rows
 
 
 def _scored(job: Job) -> tuple[int, float]:
     """Right answers and mean loss on the queries, after fine-tuning."""
-    episode = job.episode
-    tuned = adapt(
-        job.source.model, episode.support, len(episode.classes), job.recipe, episode.number
-    )
+    episode, model = job.episode, job.source.run.model
+    tuned = adapt(model, episode.support, len(episode.classes), job.recipe, episode.number)
     logits = answered(tuned, episode.queries, job.recipe.precision)
     labels = episode.queries.labels
     loss = torch.nn.functional.cross_entropy(logits, labels)
     return int((logits.argmax(-1) == labels).sum()), float(loss)
 
 
-def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+def _key(row: Row) -> tuple[Any, ...]:
     return tuple(row[name] for name in KEY)
 
 
-def _recorded(record: Path) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """The rows of an earlier call; a damaged line is as if it were not there."""
+def _recorded(record: Path) -> dict[tuple[Any, ...], Row]:
+    """The rows of an earlier call; a damaged line is left out, and its work done again."""
     found = {}
     lines = record.read_text("utf-8", "replace").splitlines() if record.is_file() else []
     for line in lines:
