@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nacgraph.viz.plots import priors_figure as priors_figure
     from nacgraph.viz.populations import circuits_figure as circuits_figure
     from nacgraph.viz.populations import population_figure as population_figure
+    from nacgraph.viz.renditions import renditions_figure as renditions_figure
     from nacgraph.viz.runs import curves_figure as curves_figure
     from nacgraph.viz.runs import read_metrics as read_metrics
     from nacgraph.viz.runs import training_figure as training_figure
@@ -69,6 +70,7 @@ _HOME = {  # public name: the file that defines it
     "read_frames": "frames",
     "read_metrics": "runs",
     "readout_layout": "layout",
+    "renditions_figure": "renditions",
     "save": "output",
     "save_animation": "animation",
     "spectral_figure": "structure",
