@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import yaml
 
 from nacgraph.training.run import Run, load_circuit, load_run
 from nacgraph.utils.registry import load_plugin
 
-if TYPE_CHECKING:
-    pass
+T = TypeVar("T")
 
 SHARED: dict[str, dict[str, Any]] = {
     "data": {"help": "as of nacgraph evaluate"},
@@ -48,6 +47,18 @@ def at_least(arguments: argparse.Namespace, **least: int) -> None:
     for name, low in least.items():
         if (value := getattr(arguments, name)) < low:
             raise ValueError(f"{name}: expected at least {low}, got {value}")
+
+
+def comma_list(name: str, text: str, kind: Callable[[str], T], wanted: str) -> list[T]:
+    """``"0.5,1"`` → [0.5, 1.0] for ``kind`` float.
+
+    Raises:
+        ValueError: If a part is none of that kind; it says what was ``wanted``.
+    """
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{name}: expected {wanted}, got {text!r}") from None
 
 
 def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
