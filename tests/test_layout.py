@@ -31,7 +31,7 @@ ROOMS = [
 # graph draws edges with compiled loops of ops, and ops executes attention over forms of graph.
 BESIDE = {("graph", "ops")}
 # Doors: methods that import a room further up, only when they are called.
-DOORS = {("models", "training"), ("viz", "analysis")}
+DOORS = {("models", "training")}
 # A prior sees a matrix and a task sees logits; neither may ever see a circuit.
 SEES_ONLY = {"priors": {"utils", "graph"}, "tasks": {"utils", "ops", "nn"}}
 HEAVY = "graspologic jsonargparse lightning matplotlib numba pandas pytorch_lightning rich sklearn"
