@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nacgraph.analysis.summary import read_summary
-from nacgraph.utils.check import at_least
+from nacgraph.utils.check import check_at_least
 from nacgraph.utils.files import write_atomically
 from nacgraph.utils.result import write_json
 
@@ -185,15 +185,8 @@ def analyze(
     Example:
         ``analyze(nacgraph.training.run.load_run(Path("runs/x"))).figure("circuit")``
     """
-    at_least(
-        ("nulls", nulls, 1),
-        ("draws", draws, 1),
-        ("seeds", seeds, 1),
-        ("seed", seed, 0),
-        ("samples", samples, 0),
-        ("lesion_samples", lesion_samples or 0, 0),
-        ("workers", workers, 1),
-    )
+    check_at_least(1, nulls=nulls, draws=draws, seeds=seeds, workers=workers)
+    check_at_least(0, seed=seed, samples=samples, lesion_samples=lesion_samples or 0)
     import torch
 
     model = run.circuit

@@ -13,7 +13,7 @@ import numpy as np
 
 from nacgraph.analysis.summary import read_summary
 from nacgraph.training.run import Run, read_config, require_circuit
-from nacgraph.utils.check import at_least
+from nacgraph.utils.check import check_at_least
 from nacgraph.utils.progress import percent
 from nacgraph.utils.result import Result, write_json
 
@@ -135,7 +135,7 @@ def compare(
     from nacgraph.analysis.comparing import compare_graphs
     from nacgraph.viz.statistics import undefined
 
-    at_least(("seed", seed, 0), ("nulls", nulls, 0))
+    check_at_least(0, seed=seed, nulls=nulls)
     sides = [_side("a", a), _side("b", b)]
     configs = [side.config for side in sides]
     p_a, p_b = (side.link for side in sides)

@@ -96,7 +96,7 @@ class Gallery:
         """
         from nacgraph.viz import read_frames
 
-        return read_frames(self.run.path)
+        return read_frames(self.run.path, self.run.circuit.circuit.kernel.bandwidth)
 
     @cached_property
     def distances(self) -> list[float] | None:

@@ -15,7 +15,7 @@ from nacgraph.training.checkpoint import save_checkpoint
 from nacgraph.training.results import circuit, versions
 from nacgraph.training.run import RunFolder, build_target
 from nacgraph.training.scoring import score
-from nacgraph.utils.check import at_least
+from nacgraph.utils.check import check_at_least
 from nacgraph.utils.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def rank_modules(
         ValueError: If there is no such order, the model makes a circuit for every sample, or a
             number is out of range.
     """
-    at_least(("lesion_samples", lesion_samples or 0, 0), ("seed", seed, 0))
+    check_at_least(0, lesion_samples=lesion_samples or 0, seed=seed)
     with torch.no_grad():
         link = model.design().links(model.circuit.kernel.bandwidth)[0]
     cost = None

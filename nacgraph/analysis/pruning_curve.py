@@ -18,7 +18,7 @@ import torch
 from nacgraph.analysis.pruning import rank_modules
 from nacgraph.models.pruning import ORDERS, kept_count, prune
 from nacgraph.training.scoring import score
-from nacgraph.utils.check import at_least
+from nacgraph.utils.check import check_at_least
 from nacgraph.utils.files import write_atomically
 from nacgraph.utils.progress import percent
 from nacgraph.utils.result import Result, write_json
@@ -151,9 +151,9 @@ def pruning_curve(
         ValueError: If a run has no circuit or one for every sample, both are of one model, or an
             argument is out of range.
     """
-    at_least(("seeds", seeds, 1), ("latency_batch", latency_batch, 1), ("repeats", repeats, 1))
+    check_at_least(1, seeds=seeds, latency_batch=latency_batch, repeats=repeats)
     if samples is not None:
-        at_least(("samples", samples, 1))
+        check_at_least(1, samples=samples)
     if not orders or (unknown := [name for name in orders if name not in ORDERS]):
         got = ", ".join(unknown) if orders else "none"
         raise ValueError(f"orders: expected some of {', '.join(ORDERS)}, got {got}")

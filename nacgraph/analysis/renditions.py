@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nacgraph.training.scoring import wilson
-from nacgraph.utils.check import at_least
+from nacgraph.utils.check import check_at_least
 from nacgraph.utils.files import write_atomically
 from nacgraph.utils.progress import percent
 from nacgraph.utils.result import Result, write_json
+from nacgraph.utils.stats import paired_difference, wilson
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,9 +126,9 @@ def renditions(
     if not runs:
         raise ValueError("runs: expected at least one, got none")
     pairs = _pairs(only, strengths)
-    at_least(("seed", seed, 0))
+    check_at_least(0, seed=seed)
     if limit is not None:
-        at_least(("limit", limit, 1))
+        check_at_least(1, limit=limit)
     tasks: list[Images] = []
     for run in runs:
         if not isinstance(run.task, Images):
@@ -154,16 +154,12 @@ def renditions(
 
 
 def paired(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
-    """Mean difference first − second over samples, with a normal 95 % interval.
+    """Mean difference first − second over samples, with its 95 % interval.
 
     All renditions of one image count as one sample. With a single sample there is no interval.
     """
-    apart = np.asarray(first, np.float64) - np.asarray(second, np.float64)
-    mean = float(apart.mean())
-    if len(apart) < 2:
-        return {"value": mean, "ci95": None}
-    half = 1.959964 * float(apart.std(ddof=1)) / len(apart) ** 0.5
-    return {"value": mean, "ci95": [mean - half, mean + half]}
+    found = paired_difference(first, second)
+    return {"value": found.mean, "ci95": None if found.ci95 is None else list(found.ci95)}
 
 
 def _pairs(only: Sequence[str] | None, strengths: Sequence[int]) -> list[tuple[str, int]]:

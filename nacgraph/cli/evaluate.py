@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from nacgraph.cli.answer import answer
 from nacgraph.cli.reading import add_shared, prepare, read_run, task_arguments
-from nacgraph.training.scoring import score, wilson
+from nacgraph.training.scoring import score
 from nacgraph.utils.files import write_atomically
 from nacgraph.utils.machine import device_of
 from nacgraph.utils.progress import ProgressCounter
+from nacgraph.utils.stats import wilson
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -43,7 +43,7 @@ def introduce(module: NACLightning, plan: Plan) -> None:
     where = f"{kind} × {config.devices}" + (f" × {config.nodes} nodes" * (config.nodes > 1))
     say(f"device     {where}, {torch.get_num_threads()} threads, precision {config.precision}")
     if module.folder is not None:
-        from nacgraph.cli.doctor import memory_line
+        from nacgraph.training.doctor import memory_line
 
         if line := memory_line(config):
             say(line)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nacgraph.fewshot.adapting import learning
-from nacgraph.fewshot.counting import mean_interval, paired_difference
 from nacgraph.fewshot.jobs import Row, Source, Tuning, name_sources, new_classes, plan, work_off
-from nacgraph.utils.check import at_least
+from nacgraph.utils.check import check_at_least
 from nacgraph.utils.result import Result, write_json
+from nacgraph.utils.stats import mean_interval, sign_flip_p
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -126,8 +126,10 @@ def fewshot(
     Source: Neural Attentive Circuits (NeurIPS 2022), low-shot adaptation.
     """
     tuning = tuning or Tuning()
-    at_least(("ways", ways, 2), ("queries", queries, 1), ("episodes", episodes, 1))
-    at_least(("seed", seed, 0), ("shots", min(shots, default=0), 1))
+    check_at_least(2, ways=ways)
+    check_at_least(1, queries=queries, episodes=episodes)
+    check_at_least(0, seed=seed)
+    check_at_least(1, shots=min(shots, default=0))
     tuning.check()
     shots, settings = sorted(set(shots)), tuning.settings()
     runs = [run] if baseline is None else [run, baseline]
@@ -204,7 +206,9 @@ def _summarize(
         place.setdefault(row["model"], []).append(row)
     settings = dict.fromkeys(adapt for adapt, _ in by_place)
     ordered = sorted(by_place, key=lambda place: (list(settings).index(place[0]), place[1]))
-    series, differences, digests = [], [], {}
+    series: list[Row] = []
+    differences: list[Row] = []
+    digests: dict[str, list[str]] = {}
     for adapt, few in ordered:
         both = [by_place[adapt, few][source.name] for source in sources]
         for source, mine in zip(sources, both, strict=True):
@@ -218,13 +222,16 @@ def _summarize(
                     "shots": few,
                     "parameters": sum(p.numel() for p in learned.values()) + head,
                     "learning_rate": mine[0]["learning_rate"],
-                    **mean_interval([row["accuracy"] for row in mine]),
+                    **mean_interval([row["accuracy"] for row in mine]).as_dict(),
                 }
             )
         if len(both) == 2:
             right, other = ([row["right"] for row in each] for each in both)
-            apart = paired_difference(right, other, both[0][0]["n"])
-            differences.append({"adapt": adapt, "shots": few, **apart})
+            apart = [a - b for a, b in zip(right, other, strict=True)]
+            asked = both[0][0]["n"]
+            found = mean_interval([d / asked for d in apart]).as_dict()
+            found["p"] = sign_flip_p(apart)
+            differences.append({"adapt": adapt, "shots": few, **found})
         digests.setdefault(str(few), [row["digest"] for row in both[0]])
     return series, differences, digests
 

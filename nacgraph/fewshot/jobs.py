@@ -15,7 +15,7 @@ from nacgraph.fewshot.adapting import Recipe, adapt, answered, parts_of, usual_r
 from nacgraph.fewshot.episodes import Episode, Pool, draw_episode, make_pool
 from nacgraph.tasks import TableTask, get_task, parameters
 from nacgraph.training.run import build_task, read_data_record
-from nacgraph.utils.check import at_least
+from nacgraph.utils.check import check_at_least
 from nacgraph.utils.files import write_atomically
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class Tuning:
 
     def check(self) -> None:
         """Raise ValueError for a number out of range or an unknown part."""
-        at_least(("steps", self.steps, 0), ("batch_size", self.batch_size, 1))
+        check_at_least(0, steps=self.steps)
+        check_at_least(1, batch_size=self.batch_size)
         if self.learning_rate is not None and not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"learning_rate: expected more than 0, got {self.learning_rate}")
         if not self.settings():

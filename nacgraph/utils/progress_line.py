@@ -19,14 +19,14 @@ def tell(what: str, done: int, total: int, unit: str) -> None:
 def telling(
     what: str, total: int, unit: str, least: int = 500, every: int = 50
 ) -> Iterator[Callable[[], None]]:
-    """Gives a function to call after each of ``total`` things, which are told of if many.
+    """Gives a function to call after each of ``total`` items; shows progress if there are many.
 
     Args:
         what: What is done, as "sampling points".
         total: How many there are.
         unit: What they are, as "meshes".
-        least: Fewer than this are not worth a line.
-        every: How many go by before the line changes.
+        least: No line for fewer items than this.
+        every: Items between updates of the line.
     """
     done = 0
 
@@ -39,6 +39,6 @@ def telling(
     try:
         yield one_more
     finally:
-        # Stopped by damage, say: what comes next is not to stand on the same line.
+        # Stopped early, by damaged data for example: the next output starts on a new line.
         if total >= least and every <= done < total and sys.stderr.isatty():
             sys.stderr.write("\n")

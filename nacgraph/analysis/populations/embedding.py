@@ -12,7 +12,7 @@ from nacgraph.analysis.populations.gathering import Population, gather, tag_word
 from nacgraph.analysis.populations.points import embed_circuits
 from nacgraph.analysis.populations.separation import components, separation, variation
 from nacgraph.training.run import build_nac
-from nacgraph.utils.check import at_least
+from nacgraph.utils.check import check_at_least
 from nacgraph.utils.result import Result, write_json
 
 if TYPE_CHECKING:
@@ -142,12 +142,9 @@ def embed(
         ValueError: If the run is not conditional, its circuits are all the same, the task has no
             such tag, or an argument is out of range.
     """
-    at_least(
-        ("samples", samples, 4),
-        ("permutations", permutations, 1),
-        ("drawn", drawn, 1),
-        ("seed", seed, 0),
-    )
+    check_at_least(4, samples=samples)
+    check_at_least(1, permutations=permutations, drawn=drawn)
+    check_at_least(0, seed=seed)
     if not perplexities or not all(0 < p < float("inf") for p in perplexities):
         raise ValueError(f"perplexities: expected numbers > 0, got {list(perplexities)}")
     tell = progress or (lambda what, share: None)
