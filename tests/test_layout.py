@@ -32,7 +32,7 @@ ROOMS = [
 # graph draws edges with compiled loops of ops, and ops executes attention over forms of graph.
 BESIDE = {("graph", "ops")}
 # Doors: methods that import a room further up, only when they are called.
-DOORS = {("models", "training"), ("viz", "analysis")}
+DOORS = {("models", "training")}
 # A prior sees a matrix and a task sees logits, neither ever a circuit; pictures see arrays.
 SEES_ONLY = {
     "priors": {"utils", "graph"},
@@ -42,10 +42,7 @@ SEES_ONLY = {
 }
 SHORT = 80  # lines of a command: parse, call, print
 # Commands, and what they share, that are still longer. This list only ever shrinks.
-STILL_LONG = {
-    *("analyze", "compare", "dropping", "embed", "episodes", "evaluate", "fewshot", "gallery"),
-    *("options", "outcome", "plan", "prune", "reading", "renditions", "train"),
-}
+STILL_LONG = {"evaluate", "options", "outcome", "plan", "reading", "train"}
 HEAVY = "graspologic jsonargparse lightning matplotlib numba pandas pytorch_lightning rich sklearn"
 
 

@@ -38,10 +38,10 @@ def write(
         except ValueError as error:  # a circuit too small, a damaged file: said, not fatal
             notes.append(f"not drawn: {drawing.title} ({error})")
             continue
-        text = to_svg(figure, f"fig-{name}", drawing.title)
         if pictures is not None:
             save(figure, pictures / f"{name}.png")
-            # Outside a page there is no text colour to take.
+        text = to_svg(figure, f"fig-{name}", drawing.title)
+        if pictures is not None:  # outside a page there is no text colour to take
             alone = text.replace("currentColor", INK)
             write_atomically(pictures / f"{name}.svg", alone.encode())
         drawn.append(Picture(name, drawing.title, drawing.caption, text))
