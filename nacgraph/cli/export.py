@@ -73,10 +73,10 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
         ExportError: If the export fails or differs from the model.
         ValueError: If an argument is out of range.
     """
-    from nacgraph.cli.outcome import versions
     from nacgraph.export.check import export_circuit, single_samples
     from nacgraph.export.formats import get_format
     from nacgraph.export.freeze import FROZEN_MODES
+    from nacgraph.training.results import versions
 
     prepare(arguments)
     at_least(arguments, samples=1)

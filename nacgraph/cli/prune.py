@@ -13,7 +13,8 @@ from typing import Any
 from nacgraph.cli.answer import answer
 from nacgraph.cli.reading import add_shared, prepare, read_circuit, task_arguments
 from nacgraph.models.pruning import ORDERS, kept_count, prune, ranking
-from nacgraph.training.run import RunFolder, build_target
+from nacgraph.training.folder import RunFolder
+from nacgraph.training.run import build_target
 from nacgraph.utils.errors import ConfigError
 from nacgraph.utils.progress import ProgressPrinter, percent
 
@@ -93,9 +94,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def smaller_run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Write the folder of the pruned run; returns what was done."""
-    from nacgraph.cli.outcome import circuit, versions
     from nacgraph.priors import MatchedLoss
     from nacgraph.training.checkpoint import save_checkpoint
+    from nacgraph.training.results import circuit, versions
     from nacgraph.training.scoring import score
 
     source = arguments.run

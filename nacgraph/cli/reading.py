@@ -6,15 +6,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from nacgraph.training.run import Run, load_circuit, load_run
 from nacgraph.utils.registry import load_plugin
-
-if TYPE_CHECKING:
-    pass
 
 SHARED: dict[str, dict[str, Any]] = {
     "data": {"help": "as of nacgraph evaluate"},

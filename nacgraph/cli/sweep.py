@@ -13,7 +13,6 @@ from typing import Any
 
 from nacgraph.cli.answer import answer
 from nacgraph.cli.options import parse
-from nacgraph.cli.plan import check_parts
 from nacgraph.cli.reading import add_shared, key_values
 from nacgraph.sweep import (
     LAUNCHERS,
@@ -31,6 +30,7 @@ from nacgraph.sweep import (
     spreadsheet,
 )
 from nacgraph.sweep.jobs import cell_flags, cell_folder
+from nacgraph.training.plan import check_parts
 from nacgraph.utils.errors import ConfigError
 from nacgraph.utils.files import write_atomically
 

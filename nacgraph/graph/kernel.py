@@ -88,12 +88,13 @@ class SignatureKernel(nn.Module):
                 and every self-link exists. Given, a receiver without any link keeps its most
                 probable one.
             mode: Overrides the kernel's own mode.
-            generator: Source of the noise of the modes ``concrete`` and ``hard``.
+            generator: Source of the noise of the modes ``concrete`` and ``hard``; PyTorch's own
+                if left out.
             graphs: Draw this many independent graphs from shared signatures (modes that draw
                 nothing would give the same graph each time, and give it once).
 
         Raises:
-            ValueError: On an unknown mode, or on sampling without a generator.
+            ValueError: On an unknown mode.
         """
         mode = self.mode if mode is None else mode
         check_mode(mode)
@@ -102,10 +103,6 @@ class SignatureKernel(nn.Module):
         if math.isinf(self.bandwidth) or (mode == "expected" and self._weighs_all()):
             link = partial(_probabilities, receivers, others, self.bandwidth, among)
             return FullGraph(receivers, others, self.bandwidth, link)
-        if generator is None and mode in SAMPLED:
-            raise ValueError(
-                f"generator: expected a torch.Generator, since mode {mode!r} draws noise, got None"
-            )
         if receivers.dim() == 3 or mode not in SAMPLED:
             graphs = None
         if self._draws_edges(receivers, others, graphs):
@@ -148,8 +145,9 @@ class SignatureKernel(nn.Module):
 
         link = partial(_probabilities, receivers, senders, self.bandwidth, among)
         seed = 0
-        if generator is not None:
-            seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+        if mode in SAMPLED:
+            place = None if generator is None else generator.device
+            seed = int(torch.randint(2**62, (), generator=generator, device=place))
         with torch.autocast("cpu", enabled=False):
             wide = torch.promote_types(receivers.dtype, torch.float32)
             ours = F.normalize(receivers.to(wide), dim=-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -205,8 +205,13 @@ class NAC(nn.Module):
                     layer.code_weight.requires_grad_(False)
 
     def forward(self, batch: Any, generator: torch.Generator | None = None) -> CircuitOutput:
-        """Answer a batch; ``generator`` is the source of the edge noise, a fixed one if left out
-        while evaluating, so that the same batch gets the same answer."""
+        """Answer a batch.
+
+        Args:
+            batch: What the tokenizer takes.
+            generator: Source of the edge noise. Left out, it is PyTorch's own while training, and
+                while evaluating a fixed one, so that the same batch gets the same answer.
+        """
         if generator is None and not self.training:
             generator = torch.Generator().manual_seed(self.seed)
         tokens, mask = self.tokenizer(batch)
@@ -227,9 +232,9 @@ class NAC(nn.Module):
         Raises:
             ValueError: If every sample has its own design and no batch is given.
         """
-        condition = self.config.condition
+        condition, bandwidth = self.config.condition, self.circuit.kernel.bandwidth
         if condition == "none":
-            return self.generator(tokens, mask)
+            return replace(self.generator(tokens, mask), bandwidth=bandwidth)
         if batch is None or tokens is None:
             raise ValueError(
                 "design: expected a circuit that all samples share, got a conditional one, whose "
@@ -237,7 +242,7 @@ class NAC(nn.Module):
             )
         if self.conditioner is not None:
             tokens, mask = self.conditioner(batch)
-        return self.generator(tokens, mask)
+        return replace(self.generator(tokens, mask), bandwidth=bandwidth)
 
     def num_parameters(self) -> int:
         """Parameters that learn."""

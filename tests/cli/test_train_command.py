@@ -15,6 +15,7 @@ from nacgraph.__main__ import COMMANDS
 from nacgraph.__main__ import main as nacgraph
 from nacgraph.cli.train import main
 from nacgraph.utils.progress import Progress, clock
+from nacgraph.utils.registry import LOADED
 
 ROW = {
     "step": 5, "loss": 2.0, "prior_loss": 0.03, "mean_degree": 4.2, "isolated": 1.0,
@@ -134,7 +135,7 @@ def test_unknown_parts_are_named_together(
 
 
 def test_a_plugin_prior_trains(
-    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plugin = tmp_path / "mine.py"
     plugin.write_text(
@@ -161,9 +162,14 @@ def test_a_plugin_prior_trains(
         steps=1,
     )
     assert main(flags) == 0
-    assert "running plugin" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "running plugin" in said.err
+    assert f"evaluate {out} --plugin {plugin}" in said.out
+    monkeypatch.delitem(LOADED, plugin)  # as in another process
     assert main(["--resume", str(out)]) == 2
-    assert f"plugin: expected --plugin {plugin}" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert f"plugin {plugin} (unchanged since the run was made)" in said.err
+    assert f"add --plugin {plugin}" in said.err
 
 
 def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
