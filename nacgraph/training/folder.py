@@ -15,14 +15,16 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nacgraph.priors import get_prior
 from nacgraph.training.checkpoint import step_name
 from nacgraph.training.config import RunConfig, dump_config
-from nacgraph.training.plugins import PluginFile
+from nacgraph.training.plugins import PluginFile, plugins_of
 from nacgraph.utils.errors import CheckpointError
 from nacgraph.utils.files import write_atomically
 
@@ -86,7 +88,10 @@ class RunFolder:
         """Make the folder, its configuration, and what is to be known of its data."""
         self.path.mkdir(parents=True, exist_ok=True)
         classes = None if task.classes is None else list(task.classes)
-        plugins = [PluginFile.of(path) for path in config.plugin]
+        parts = [type(task)]
+        with suppress(ValueError):  # weights need no prior, so a pruned run may have lost its own
+            parts.append(type(get_prior(config.prior, **config.prior_set)))
+        plugins = plugins_of(config.plugin, *parts)
         record = {
             "classes": classes,
             "data_signature": task.data_signature(),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import shlex
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,10 +43,32 @@ class PluginFile:
 
     def now(self) -> PluginFile | None:
         """What this process has run in its place: the same path, content or name."""
+        if self.path not in LOADED and _is_module(self.path):  # such as the script itself
+            return PluginFile(self.path, _digest(self.path))
         by_content = (path for path, digest in LOADED.items() if digest == self.sha256)
         by_name = (path for path in LOADED if path.name == self.path.name)
         here = self.path if self.path in LOADED else next(by_content, next(by_name, None))
         return None if here is None else PluginFile(here, LOADED[here])
+
+
+def plugins_of(paths: Sequence[str | Path], *parts: type) -> list[PluginFile]:
+    """The plugin files of a run, with those that define its parts: a task or prior of a script."""
+    files = {PluginFile.of(path).path for path in paths}
+    for part in parts:
+        if part.__module__.partition(".")[0] == "nacgraph":
+            continue
+        # A class of an installed package is offered by its entry point, and needs no file.
+        with suppress(TypeError, OSError):  # one of a notebook has none
+            file = Path(inspect.getfile(part)).resolve()
+            if "." not in part.__module__ and "site-packages" not in file.parts:
+                files.add(file)
+    return [PluginFile.of(file) for file in sorted(files)]
+
+
+def _is_module(file: Path) -> bool:
+    """Whether a module of this process is from this file."""
+    paths = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    return any(Path(p).name == file.name and Path(p).resolve() == file for p in paths if p)
 
 
 def _digest(file: Path) -> str | None:

@@ -476,7 +476,7 @@ class Conditional(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor) -> CircuitDesign:
         design = self.inner()
-        each = (getattr(design, f.name) for f in fields(design))
+        each = design.descriptors().values()
         return CircuitDesign(*(x.expand(len(tokens), *x.shape) for x in each))
 
 

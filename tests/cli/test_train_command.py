@@ -9,13 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_run import arguments, environment
+from small_run import arguments, environment, forget_plugins
 
 from nacgraph.__main__ import COMMANDS
 from nacgraph.__main__ import main as nacgraph
 from nacgraph.cli.train import main
 from nacgraph.utils.progress import Progress, clock
-from nacgraph.utils.registry import LOADED
 
 ROW = {
     "step": 5, "loss": 2.0, "prior_loss": 0.03, "mean_degree": 4.2, "isolated": 1.0,
@@ -165,7 +164,7 @@ def test_a_plugin_prior_trains(
     said = capsys.readouterr()
     assert "running plugin" in said.err
     assert f"evaluate {out} --plugin {plugin}" in said.out
-    monkeypatch.delitem(LOADED, plugin)  # as in another process
+    forget_plugins(monkeypatch)
     assert main(["--resume", str(out)]) == 2
     said = capsys.readouterr()
     assert f"plugin {plugin} (unchanged since the run was made)" in said.err
