@@ -35,17 +35,17 @@ if TYPE_CHECKING:
     from nacgraph import viz as viz
     from nacgraph.graph.design import CircuitDesign as CircuitDesign
     from nacgraph.graph.kernel import SignatureKernel as SignatureKernel
+    from nacgraph.models.config import NACConfig as NACConfig
+    from nacgraph.models.config import TransformerConfig as TransformerConfig
     from nacgraph.models.nac import NAC as NAC
-    from nacgraph.models.nac import NACConfig as NACConfig
     from nacgraph.models.transformer import Transformer as Transformer
-    from nacgraph.models.transformer import TransformerConfig as TransformerConfig
-    from nacgraph.nn.blocks import Propagator as Propagator
-    from nacgraph.nn.blocks import ReadIn as ReadIn
-    from nacgraph.nn.blocks import ReadOut as ReadOut
     from nacgraph.nn.circuit import Circuit as Circuit
     from nacgraph.nn.generators import UnconditionalGenerator as UnconditionalGenerator
     from nacgraph.nn.modfc import ModFC as ModFC
     from nacgraph.nn.modfc import ModFFN as ModFFN
+    from nacgraph.nn.propagators import Propagator as Propagator
+    from nacgraph.nn.read_in import ReadIn as ReadIn
+    from nacgraph.nn.read_out import ReadOut as ReadOut
     from nacgraph.nn.skmdpa import SKMDPA as SKMDPA
     from nacgraph.training.config import RunConfig as RunConfig
     from nacgraph.training.fit import fit as fit
@@ -58,14 +58,14 @@ _HOME = {  # public name: the file that defines it
     "ModFFN": "nn.modfc",
     "SignatureKernel": "graph.kernel",
     "SKMDPA": "nn.skmdpa",
-    "ReadIn": "nn.blocks",
-    "Propagator": "nn.blocks",
-    "ReadOut": "nn.blocks",
+    "ReadIn": "nn.read_in",
+    "Propagator": "nn.propagators",
+    "ReadOut": "nn.read_out",
     "Circuit": "nn.circuit",
     "UnconditionalGenerator": "nn.generators",
-    "NACConfig": "models.nac",
+    "NACConfig": "models.config",
     "NAC": "models.nac",
-    "TransformerConfig": "models.transformer",
+    "TransformerConfig": "models.config",
     "Transformer": "models.transformer",
     "RunConfig": "training.config",
     "Run": "training.run",

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nacgraph.priors.search import best, cold, graph_matching, rows, warm
+from nacgraph.utils.check import check_choice, check_whole
+from nacgraph.utils.choices import LOSSES, MATCHINGS
 from nacgraph.utils.threads import few_threads
 
-KINDS = ("mse", "kl")
-METHODS = ("rows", "iterated", "graph")
+KINDS, METHODS = LOSSES, MATCHINGS
 CLAMP = 1e-6  # probabilities enter the KL no nearer than this to 0 and 1
 
 
@@ -86,8 +87,7 @@ def match(
         ValueError: If shapes do not agree, or the method or kind is unknown.
     """
     _check(link, target, kind)
-    if method not in METHODS:
-        raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
+    check_choice(METHODS, method=method)
     n = target.shape[0]
     affinity = _affinity(link, kind)
     wanted = target.detach().cpu().double().numpy().copy()
@@ -135,10 +135,8 @@ class MatchedLoss(nn.Module):
         self, target: Tensor, kind: str = "mse", method: str = "iterated", match_every: int = 10
     ) -> None:
         super().__init__()
-        if match_every < 1:
-            raise ValueError(f"match_every: expected an integer of at least 1, got {match_every!r}")
-        if method not in METHODS:
-            raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
+        check_whole(1, match_every=match_every)
+        check_choice(METHODS, method=method)
         _check(target, target, kind)
         self.register_buffer("target", target.detach().clone(), persistent=False)
         self.kind, self.method, self.match_every = kind, method, match_every
@@ -164,8 +162,7 @@ class MatchedLoss(nn.Module):
 
 
 def _check(link: Tensor, target: Tensor, kind: str) -> None:
-    if kind not in KINDS:
-        raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
+    check_choice(KINDS, kind=kind)
     if target.dim() != 2 or target.shape[0] != target.shape[1]:
         raise ValueError(f"target: expected a square matrix, got shape {tuple(target.shape)}")
     if link.dim() not in (2, 3) or link.shape[-2:] != target.shape:

@@ -55,7 +55,7 @@ class Task(ABC):
 
     A subclass registered with ``@register_task("name")`` can be trained by name. Its constructor
     gets those fields of the run's configuration that it has parameters for (``seed``,
-    ``batch_size``, ``data``, ``cache_dir``, ``condition`` …), and what ``--task-set`` says.
+    ``batch_size``, ``data``, ``cache_dir``, ``condition`` …), and those of ``--task-set``.
 
     Attributes:
         classes: A name for every class; None where they are numbers alone.
@@ -134,7 +134,7 @@ class Task(ABC):
     def max_tokens(self, tokenizer: nn.Module) -> int | None:
         """The most tokens that ``tokenizer``, one of this task, gives a sample; None: no bound.
 
-        By default what the tokenizer says by its ``max_length``, if it does. It may not depend on
+        By default the tokenizer's ``max_length``, if it has one. It may not depend on
         the data at hand: weights of a run (Linformer's) have this size.
         """
         return getattr(tokenizer, "max_length", None)

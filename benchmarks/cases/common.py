@@ -107,6 +107,7 @@ def circuit(sizes: Mapping[str, Any], seed: int, **fields: Any) -> NAC:
         read_heads=1,
         read_head_dim=sizes["read_head_dim"],
         rounds=sizes["rounds"],
+        read_every=0,
         **{"mode": "hard", "bandwidth": bandwidth_for(probability, 64), **fields},
     )
     return NAC(config, PassThrough(), CLASSES, seed=seed).train()

@@ -155,9 +155,10 @@ class Gallery:
         )
 
     def _read(self) -> list[Any]:
+        from nacgraph.graph.links import DEFAULT_BANDWIDTH
         from nacgraph.viz import read_frames
 
-        return read_frames(self.run)
+        return read_frames(self.run, self.config.bandwidth or DEFAULT_BANDWIDTH)
 
     def _distances(self, frames: list[Any]) -> Any:
         from nacgraph.viz import frame_distances

@@ -96,8 +96,9 @@ def smaller_run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Write the folder of the pruned run; returns what was done."""
     from nacgraph.priors import MatchedLoss
     from nacgraph.training.checkpoint import save_checkpoint
-    from nacgraph.training.results import circuit, versions
+    from nacgraph.training.results import circuit
     from nacgraph.training.scoring import score
+    from nacgraph.utils.machine import versions
 
     source = arguments.run
     run = read_circuit(source, **task_arguments(arguments))

@@ -12,10 +12,10 @@ import numpy as np
 
 from nacgraph.cli.answer import answer
 from nacgraph.cli.reading import add_shared, prepare, read_run, task_arguments
-from nacgraph.training.scoring import wilson
 from nacgraph.utils.files import write_atomically
 from nacgraph.utils.machine import device_of
 from nacgraph.utils.progress import ProgressPrinter, percent
+from nacgraph.utils.stats import wilson
 
 if TYPE_CHECKING:
     from nacgraph.models.transformer import Model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,137 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from nacgraph.graph.design import CircuitDesign
-from nacgraph.graph.kernel import SignatureKernel
-from nacgraph.graph.links import DEFAULT_BANDWIDTH, MODES
-from nacgraph.nn.attention import BACKENDS
-from nacgraph.nn.blocks import ModAttention, Propagator, ReadIn, ReadOut
-from nacgraph.nn.circuit import Circuit, CircuitOutput
-from nacgraph.nn.conditional import ConditionalGenerator
-from nacgraph.nn.generators import UnconditionalGenerator
-from nacgraph.nn.modfc import ModFC, ModFFN
+from nacgraph.graph.kernel import SAMPLED, SignatureKernel
+from nacgraph.models.config import NACConfig as NACConfig
+from nacgraph.nn import conditional, generators  # noqa: F401 (they register themselves)
+from nacgraph.nn.circuit import Circuit, CircuitOutput, PreparedCircuit
+from nacgraph.nn.generator_base import GENERATORS, BaseGenerator
+from nacgraph.nn.modfc import ModFC
+from nacgraph.nn.propagators import PROPAGATORS
+from nacgraph.nn.read_in import READ_INS
+from nacgraph.nn.read_out import ReadOut
 from nacgraph.priors.reachable import best_signatures
-
-WIRINGS = ("learned", "frozen", "complete")
-STARTS = ("random", "prior")
-CONDITIONS = ("none", "task", "inputs")
-GRAPHS = ("shared", "per_sample")
-
-
-@dataclass(frozen=True)
-class NACConfig:
-    """Every size and choice of a NAC.
-
-    Attributes:
-        modules: Processors U.
-        readouts: Read-outs O.
-        width: State width D.
-        code_dim: Code width K.
-        signature_dim: Signature width S.
-        heads: Heads of the messages among modules.
-        head_dim: Width of such a head.
-        read_heads: Heads with which tokens are read; few, since each costs ``width``.
-        read_head_dim: Width of such a head.
-        rounds: Rounds of propagation L.
-        unique_layers: Propagators, and read-ins, with weights of their own, used in turn;
-            0 gives every round its own.
-        read_every: Read the tokens again before every so-manieth round; 0 reads once.
-        ffn_factor: Width factor of every ModFFN.
-        bandwidth: ε of the signature kernel.
-        temperature: τ of the concrete distribution.
-        mode: Kernel mode while training.
-        eval_mode: Kernel mode while evaluating.
-        min_weight: A link of lower weight is no edge.
-        graphs: "shared" by the batch, or "per_sample".
-        backend: Execution of SKMDPA.
-        modulation: False fixes every α at 0, so that codes only make initial states.
-        wiring: "learned" signatures, "frozen" ones, or the "complete" graph.
-        signature_start: "random", or "prior": the closest found to the prior's target.
-        condition: What decides the design: "none", one for all samples; "task", one for each from
-            the task's conditioning tokens; "inputs", one for each from its own tokens.
-
-    Raises:
-        ValueError: Names every field that is wrong, what was expected and what came.
-    """
-
-    modules: int = 64
-    readouts: int = 8
-    width: int = 128
-    code_dim: int = 128
-    signature_dim: int = 64
-    heads: int = 4
-    head_dim: int = 32
-    read_heads: int = 2
-    read_head_dim: int = 32
-    rounds: int = 4
-    unique_layers: int = 0
-    read_every: int = 0
-    ffn_factor: int = 4
-    bandwidth: float = DEFAULT_BANDWIDTH
-    temperature: float = 0.5
-    mode: str = "concrete"
-    eval_mode: str = "expected"
-    min_weight: float = 0.01
-    graphs: str = "shared"
-    backend: str = "auto"
-    modulation: bool = True
-    wiring: str = "learned"
-    signature_start: str = "random"
-    condition: str = "none"
-
-    def __post_init__(self) -> None:
-        at_least = dict.fromkeys(
-            (
-                "modules",
-                "readouts",
-                "code_dim",
-                "signature_dim",
-                "heads",
-                "head_dim",
-                "read_heads",
-                "read_head_dim",
-                "rounds",
-                "ffn_factor",
-            ),
-            1,
-        )
-        at_least |= {"width": 2, "unique_layers": 0, "read_every": 0}
-        choices = {
-            "mode": MODES,
-            "eval_mode": MODES,
-            "graphs": GRAPHS,
-            "backend": BACKENDS,
-            "wiring": WIRINGS,
-            "signature_start": STARTS,
-            "condition": CONDITIONS,
-        }
-        wrong = []
-        for name, least in at_least.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                wrong.append(f"{name}: expected a whole number >= {least}, got {value!r}")
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                wrong.append(
-                    f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}"
-                )
-        for name in ("bandwidth", "temperature"):
-            if not getattr(self, name) > 0:
-                wrong.append(f"{name}: expected a number > 0, got {getattr(self, name)!r}")
-        if not 0 <= self.min_weight < 1:
-            wrong.append(f"min_weight: expected a number in [0, 1), got {self.min_weight!r}")
-        fixed = self.wiring == "frozen" or self.signature_start == "prior"
-        if self.condition != "none" and fixed:
-            wrong.append(
-                "condition: expected none for signatures that are frozen or start from a "
-                f"prior, got {self.condition!r}"
-            )
-        if wrong:
-            raise ValueError("; ".join(wrong))
-
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """Names of all fields."""
-        return tuple(field.name for field in fields(cls))
 
 
 class NAC(nn.Module):
@@ -155,7 +34,7 @@ class NAC(nn.Module):
         target: Link probabilities (U, U) of a prior, needed by ``signature_start="prior"``.
         seed: One seed, one model; global randomness plays no part.
         conditioner: Turns a batch into conditioning tokens (B, N, width) and a mask (B, N); needed
-            by ``condition="task"``.
+            by ``condition="task"``, which "auto" is where there is one.
 
     Attributes:
         classes: Names of the classes, or None; only saved and shown.
@@ -177,6 +56,8 @@ class NAC(nn.Module):
         conditioner: nn.Module | None = None,
     ) -> None:
         super().__init__()
+        if config.condition == "auto":
+            config = replace(config, condition="none" if conditioner is None else "task")
         self.config = config
         self.seed = seed
         generator = torch.Generator().manual_seed(seed)
@@ -195,7 +76,7 @@ class NAC(nn.Module):
         if config.condition == "task" and conditioner is None:
             raise ValueError("conditioner: expected a module, since condition is 'task', got None")
         self.generator = build_generator(config, start, generator)
-        self.circuit = build_circuit(config, config.width, num_classes, generator)
+        self.circuit = build_circuit(config, num_classes, generator)
         if not config.modulation:
             for layer in self.modules():
                 if isinstance(layer, ModFC):
@@ -204,20 +85,36 @@ class NAC(nn.Module):
                     layer.alpha.requires_grad_(False)
                     layer.code_weight.requires_grad_(False)
 
-    def forward(self, batch: Any, generator: torch.Generator | None = None) -> CircuitOutput:
+    def forward(
+        self,
+        batch: Any,
+        generator: torch.Generator | None = None,
+        circuit: PreparedCircuit | None = None,
+    ) -> CircuitOutput:
         """Answer a batch.
 
         Args:
             batch: What the tokenizer takes.
             generator: Source of the edge noise. Left out, it is PyTorch's own while training, and
                 while evaluating a fixed one, so that the same batch gets the same answer.
+            circuit: From :meth:`prepare`, so that gates and graphs are not made anew.
         """
-        if generator is None and not self.training:
+        mode = self.config.mode if self.training else self.config.eval_mode
+        if generator is None and not self.training and mode in SAMPLED:
             generator = torch.Generator().manual_seed(self.seed)
         tokens, mask = self.tokenizer(batch)
+        if circuit is not None:
+            return self.circuit(tokens, circuit, mask)
         design = self.design(batch, tokens, mask)
-        mode = self.config.mode if self.training else self.config.eval_mode
         return self.circuit(tokens, design, mask, generator, mode)
+
+    def prepare(self) -> PreparedCircuit | None:
+        """The circuit of all samples as evaluation runs it, for many calls ``model(batch,
+        circuit=…)``; None where every batch has another, since samples have designs of their own
+        or noise is drawn."""
+        if self.config.condition != "none" or self.config.eval_mode in SAMPLED:
+            return None
+        return self.circuit.prepare(self.design(), self.config.eval_mode)
 
     def design(
         self, batch: Any = None, tokens: Tensor | None = None, mask: Tensor | None = None
@@ -286,49 +183,37 @@ class NAC(nn.Module):
 
 def build_generator(
     config: NACConfig, start: Tensor | None, generator: torch.Generator
-) -> UnconditionalGenerator | ConditionalGenerator:
+) -> BaseGenerator:
     """The generator that a configuration describes; ``start`` are signatures to begin with."""
-    c = config
-    sizes = c.modules, c.readouts, c.signature_dim, c.code_dim, c.width
-    if c.condition != "none":
-        heads = math.gcd(c.heads, c.width)
-        return ConditionalGenerator(*sizes, c.width, generator, c.width, heads)
-    return UnconditionalGenerator(*sizes, generator, start, frozen=c.wiring != "learned")
+    name = config.generator
+    if name == "auto":
+        name = "unconditional" if config.condition == "none" else "conditional"
+    return GENERATORS.get(name).from_config(config, signatures=start, generator=generator)
 
 
-def build_circuit(
-    config: NACConfig, token_dim: int, num_classes: int, generator: torch.Generator
-) -> Circuit:
+def build_circuit(config: NACConfig, num_classes: int, generator: torch.Generator) -> Circuit:
     """The executor that a configuration describes."""
     c = config
     readings = 1 if c.read_every == 0 else math.ceil(c.rounds / c.read_every)
     unique = c.unique_layers or c.rounds
-
-    def messages() -> ModAttention:
-        return ModAttention(c.width, c.code_dim, c.heads, c.head_dim, generator, c.backend)
-
-    def ffn() -> ModFFN:
-        return ModFFN(c.width, c.code_dim, generator, c.ffn_factor)
-
+    read_in, propagator = READ_INS.get(c.read_in), PROPAGATORS.get(c.propagator)
+    bandwidth = math.inf if c.wiring == "complete" else c.bandwidth
     return Circuit(
-        SignatureKernel(
-            math.inf if c.wiring == "complete" else c.bandwidth, c.temperature, c.mode, c.min_weight
+        SignatureKernel(bandwidth, c.temperature, c.mode, c.min_weight),
+        [read_in.from_config(c, generator=generator) for _ in range(min(readings, unique))],
+        [propagator.from_config(c, generator=generator) for _ in range(min(c.rounds, unique))],
+        ReadOut(
+            c.width,
+            c.code_dim,
+            c.heads,
+            c.head_dim,
+            num_classes,
+            factor=c.ffn_factor,
+            backend=c.backend,
+            generator=generator,
         ),
-        [
-            ReadIn(
-                c.width,
-                token_dim,
-                c.code_dim,
-                c.read_heads,
-                c.read_head_dim,
-                generator,
-                c.ffn_factor,
-            )
-            for _ in range(min(readings, unique))
-        ],
-        [Propagator(messages(), ffn(), c.width) for _ in range(min(c.rounds, unique))],
-        ReadOut(messages(), ffn(), c.width, num_classes, generator),
         c.rounds,
         c.read_every,
         per_sample=c.graphs == "per_sample",
+        redraw=c.redraw,
     )

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nacgraph.graph.design import CircuitDesign
+from nacgraph.nn.generator_base import BaseGenerator, register_generator
 from nacgraph.nn.generators import InitialState, check_counts
 from nacgraph.nn.init import linear
 
 
-class ConditionalGenerator(nn.Module):
+@register_generator("conditional")
+class ConditionalGenerator(BaseGenerator):
     r"""Descriptors from conditioning tokens c: one learned query per module asks them.
 
     .. math::
@@ -32,10 +36,10 @@ class ConditionalGenerator(nn.Module):
         code_dim: Width K.
         dim: Width D of the initial states.
         condition_dim: Width of the conditioning tokens.
-        generator: Source of the initial weights.
         width: Width of queries and of what they become.
         heads: Heads of both attentions; ``width`` is a multiple of it.
         factor: Width factor of the feed-forward parts.
+        generator: Source of the initial weights; PyTorch's own if left out.
 
     Shapes:
         condition (B, T, condition_dim) · mask (B, T) bool, True where real · output: a design whose
@@ -55,10 +59,11 @@ class ConditionalGenerator(nn.Module):
         code_dim: int,
         dim: int,
         condition_dim: int,
-        generator: torch.Generator,
         width: int = 128,
         heads: int = 4,
         factor: int = 2,
+        *,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         check_counts(processors, readouts)
@@ -71,13 +76,26 @@ class ConditionalGenerator(nn.Module):
         self.processors = processors
         self.condition_norm = nn.LayerNorm(condition_dim)
         self.query_norm, self.self_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.ask = _Attend(width, condition_dim, heads, generator)
-        self.ffn = _FeedForward(width, width, factor, generator)
-        self.talk = _Attend(width, width, heads, generator)
-        self.to_signature = _FeedForward(width, signature_dim, factor, generator)
-        self.to_code = _FeedForward(width, code_dim, factor, generator)
-        self.processor_state = InitialState(code_dim, dim, generator)
-        self.readout_state = InitialState(code_dim, dim, generator)
+        self.ask = _Attend(width, condition_dim, heads, generator=generator)
+        self.ffn = _FeedForward(width, width, factor, generator=generator)
+        self.talk = _Attend(width, width, heads, generator=generator)
+        self.to_signature = _FeedForward(width, signature_dim, factor, generator=generator)
+        self.to_code = _FeedForward(width, code_dim, factor, generator=generator)
+        self.processor_state = InitialState(code_dim, dim, generator=generator)
+        self.readout_state = InitialState(code_dim, dim, generator=generator)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Any,
+        *,
+        signatures: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> ConditionalGenerator:
+        c = config
+        sizes = c.modules, c.readouts, c.signature_dim, c.code_dim, c.width
+        heads = math.gcd(c.heads, c.width)
+        return cls(*sizes, c.width, width=c.width, heads=heads, generator=generator)
 
     def select(self, processors: Tensor) -> ConditionalGenerator:
         """A copy that gives these processors only, in this order; read-outs all stay."""
@@ -110,13 +128,15 @@ class ConditionalGenerator(nn.Module):
 class _Attend(nn.Module):
     """Multi-head attention of x (B, N, width) to y (B, T, other); zero where nothing is real."""
 
-    def __init__(self, width: int, other: int, heads: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, width: int, other: int, heads: int, *, generator: torch.Generator | None = None
+    ) -> None:
         super().__init__()
         self.heads = heads
-        self.query = linear(width, width, generator, bias=False)
-        self.key = linear(other, width, generator, bias=False)
-        self.value = linear(other, width, generator, bias=False)
-        self.out_proj = linear(width, width, generator)
+        self.query = linear(width, width, bias=False, generator=generator)
+        self.key = linear(other, width, bias=False, generator=generator)
+        self.value = linear(other, width, bias=False, generator=generator)
+        self.out_proj = linear(width, width, generator=generator)
 
     def forward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
         query, key, value = (
@@ -133,11 +153,13 @@ class _Attend(nn.Module):
 class _FeedForward(nn.Module):
     """W₂ GELU(W₁ LN(x))."""
 
-    def __init__(self, width: int, out: int, factor: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, width: int, out: int, factor: int, *, generator: torch.Generator | None = None
+    ) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.first = linear(width, factor * width, generator)
-        self.second = linear(factor * width, out, generator)
+        self.first = linear(width, factor * width, generator=generator)
+        self.second = linear(factor * width, out, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.second(F.gelu(self.first(self.norm(x))))

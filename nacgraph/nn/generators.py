@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nacgraph.graph.design import CircuitDesign
+from nacgraph.nn.generator_base import BaseGenerator, register_generator
 from nacgraph.nn.init import linear
 
 
@@ -22,16 +24,19 @@ def check_counts(processors: int, readouts: int) -> None:
 class InitialState(nn.Module):
     """θ⁰, a two-layer MLP of the code: (*, K) → (*, D)."""
 
-    def __init__(self, code_dim: int, dim: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, code_dim: int, dim: int, *, generator: torch.Generator | None = None
+    ) -> None:
         super().__init__()
-        self.first = linear(code_dim, dim, generator)
-        self.second = linear(dim, dim, generator)
+        self.first = linear(code_dim, dim, generator=generator)
+        self.second = linear(dim, dim, generator=generator)
 
     def forward(self, codes: Tensor) -> Tensor:
         return self.second(F.gelu(self.first(codes)))
 
 
-class UnconditionalGenerator(nn.Module):
+@register_generator("unconditional")
+class UnconditionalGenerator(BaseGenerator):
     """Signatures and codes as parameters; one design shared by all samples.
 
     Args:
@@ -40,10 +45,10 @@ class UnconditionalGenerator(nn.Module):
         signature_dim: Width S.
         code_dim: Width K.
         dim: Width D of the initial states.
-        generator: Source of the initial descriptors and weights.
         signatures: Start of the processor signatures (U, S), e.g. from
             :func:`nacgraph.priors.reachable.best_signatures`; random where left out.
         frozen: Signatures do not learn (the ablation "sparse graph, not learnable").
+        generator: Source of the initial descriptors and weights; PyTorch's own if left out.
 
     Raises:
         ValueError: If there is no processor or read-out, or ``signatures`` has another shape.
@@ -56,9 +61,10 @@ class UnconditionalGenerator(nn.Module):
         signature_dim: int,
         code_dim: int,
         dim: int,
-        generator: torch.Generator,
         signatures: Tensor | None = None,
         frozen: bool = False,
+        *,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         check_counts(processors, readouts)
@@ -83,8 +89,21 @@ class UnconditionalGenerator(nn.Module):
         )
         self.processor_codes = nn.Parameter(normal(processors, code_dim))
         self.readout_codes = nn.Parameter(normal(readouts, code_dim))
-        self.processor_state = InitialState(code_dim, dim, generator)
-        self.readout_state = InitialState(code_dim, dim, generator)
+        self.processor_state = InitialState(code_dim, dim, generator=generator)
+        self.readout_state = InitialState(code_dim, dim, generator=generator)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Any,
+        *,
+        signatures: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> UnconditionalGenerator:
+        c = config
+        sizes = c.modules, c.readouts, c.signature_dim, c.code_dim, c.width
+        frozen = c.wiring != "learned"
+        return cls(*sizes, signatures=signatures, frozen=frozen, generator=generator)
 
     def select(self, processors: Tensor) -> UnconditionalGenerator:
         """A copy that holds these processors only, in this order; read-outs all stay."""

@@ -22,9 +22,9 @@ class ModFC(nn.Module):
         in_features: Width I of the state, at least 2 (LayerNorm of one number is zero).
         out_features: Width O of the result.
         code_dim: Width K of the code.
-        generator: Source of the initial weights.
         bias: Whether b exists.
         gain: Scale of the initial W, relative to one that keeps the input's scale.
+        generator: Source of the initial weights; PyTorch's own if left out.
 
     Shapes:
         x (*, I) · code (*, K), leading axes broadcast to those of x · output (*, O)
@@ -40,9 +40,10 @@ class ModFC(nn.Module):
         in_features: int,
         out_features: int,
         code_dim: int,
-        generator: torch.Generator,
         bias: bool = True,
         gain: float = 1.0,
+        *,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         if in_features < 2:
@@ -51,8 +52,8 @@ class ModFC(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
         self.code_weight = nn.Parameter(torch.empty(in_features, code_dim))
         self.alpha = nn.Parameter(torch.tensor(0.1))
-        fan_in_normal_(self.weight, generator, gain)
-        fan_in_normal_(self.code_weight, generator)
+        fan_in_normal_(self.weight, gain, generator=generator)
+        fan_in_normal_(self.code_weight, generator=generator)
 
     def modulation(self, code: Tensor) -> Tensor:
         """The gate 1 + α·LN(W_c c) of each module: code (*, K) → (*, I)."""
@@ -106,23 +107,23 @@ class ModFFN(nn.Module):
     Args:
         dim: Width D of the state.
         code_dim: Width K of the code.
-        generator: Source of the initial weights.
         factor: The first ModFC is factor·D wide, of which GEGLU leaves half.
+        generator: Source of the initial weights; PyTorch's own if left out.
 
     Shapes:
         x (*, D) · code (*, K), leading axes broadcast to those of x · output (*, D)
     """
 
     def __init__(
-        self, dim: int, code_dim: int, generator: torch.Generator, factor: int = 4
+        self, dim: int, code_dim: int, factor: int = 4, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
         hidden = factor * dim
         if factor < 1 or hidden % 2:
             raise ValueError(f"factor: expected factor·dim even and positive, got {factor}·{dim}")
         self.norm = nn.LayerNorm(dim)
-        self.expand = ModFC(dim, hidden, code_dim, generator)
-        self.contract = ModFC(hidden // 2, dim, code_dim, generator)
+        self.expand = ModFC(dim, hidden, code_dim, generator=generator)
+        self.contract = ModFC(hidden // 2, dim, code_dim, generator=generator)
 
     @property
     def layers(self) -> tuple[ModFC, ModFC]:

@@ -45,10 +45,11 @@ class WindowMLP(nn.Module):
         self,
         dim: int,
         window: int,
-        generator: torch.Generator,
         dilation: int = 1,
         memory: float = 0.0,
         selective: bool = False,
+        *,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         if window < 1 or window % 2 == 0:
@@ -60,10 +61,10 @@ class WindowMLP(nn.Module):
         self.dilation = dilation
         self.norm = nn.LayerNorm(dim)
         self.window = window
-        self.mix = linear(window * dim, dim, generator)
-        self.out = linear(dim, dim, generator)
+        self.mix = linear(window * dim, dim, generator=generator)
+        self.out = linear(dim, dim, generator=generator)
         kind = SelectiveMemory if selective else LinearMemory
-        self.memory = kind(dim, memory, generator) if memory else None
+        self.memory = kind(dim, memory, generator=generator) if memory else None
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         real = mask.unsqueeze(-1)
@@ -112,7 +113,7 @@ class LinearMemory(nn.Module):
     Args:
         dim: Width D.
         longest: Longest time scale at the start, in tokens.
-        generator: Source of the initial weights.
+        generator: Source of the initial weights; PyTorch's own if left out.
 
     Shapes:
         h (B, T, D), zero at padding · output (B, T, D)
@@ -124,11 +125,13 @@ class LinearMemory(nn.Module):
     Mega's moving averages (arXiv 2209.10655).
     """
 
-    def __init__(self, dim: int, longest: float, generator: torch.Generator) -> None:
+    def __init__(
+        self, dim: int, longest: float, *, generator: torch.Generator | None = None
+    ) -> None:
         super().__init__()
         _check_scale(longest)
-        self.into = linear(dim, 2 * dim, generator, bias=False)
-        self.back = linear(2 * dim, dim, generator, bias=False)
+        self.into = linear(dim, 2 * dim, bias=False, generator=generator)
+        self.back = linear(2 * dim, dim, bias=False, generator=generator)
         scales = torch.logspace(0, math.log10(longest), dim).repeat(2)
         self.log_rate = nn.Parameter(-scales.log())
 
@@ -158,7 +161,7 @@ class SelectiveMemory(nn.Module):
     Args:
         dim: Width D, a multiple of 4.
         longest: Longest time scale at the start, in tokens.
-        generator: Source of the initial weights.
+        generator: Source of the initial weights; PyTorch's own if left out.
 
     Shapes:
         h (B, T, D), zero at padding · output (B, T, D)
@@ -170,17 +173,19 @@ class SelectiveMemory(nn.Module):
     can track states which real positive ones cannot (arXiv 2411.12537).
     """
 
-    def __init__(self, dim: int, longest: float, generator: torch.Generator) -> None:
+    def __init__(
+        self, dim: int, longest: float, *, generator: torch.Generator | None = None
+    ) -> None:
         super().__init__()
         _check_scale(longest)
         if dim % 4:
             raise ValueError(f"dim must be a multiple of 4 for a selective memory, got {dim}")
-        self.into = linear(dim, 2 * dim, generator, bias=False)
-        self.back = linear(2 * dim, dim, generator, bias=False)
+        self.into = linear(dim, 2 * dim, bias=False, generator=generator)
+        self.back = linear(2 * dim, dim, bias=False, generator=generator)
         scales = torch.logspace(0, math.log10(longest), dim // 2).repeat(2)
         self.keep_bias = nn.Parameter(-torch.log(torch.expm1(1 / scales)))  # σ of it: exp(-1/τ)
-        self.keep = linear(dim, dim, generator, bias=False)
-        self.turn = linear(dim, dim, generator, bias=False)
+        self.keep = linear(dim, dim, bias=False, generator=generator)
+        self.turn = linear(dim, dim, bias=False, generator=generator)
         with torch.no_grad():
             self.turn.weight[0::2] = 0
             self.turn.weight[1::2] *= 2

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nacgraph.training.scoring import score, wilson
+from nacgraph.training.scoring import prepared_for, score
 from nacgraph.utils.machine import device_of
+from nacgraph.utils.stats import wilson
 
 if TYPE_CHECKING:
     from nacgraph.training.run import Run
@@ -159,13 +160,16 @@ def predict(run: Run, samples: Sequence[Any], device: str = "auto") -> Predictio
     task, config = run.task, run.config
     place = torch.device(device_of(device))
     model = run.model.to(place).eval()
+    low = config.precision == "bf16-mixed"
+    with torch.autocast(place.type, torch.bfloat16, enabled=low):
+        prepared = prepared_for(model)
     found = [torch.zeros(0, task.num_classes)]
     everything = list(samples)
     for start in range(0, len(everything), config.batch_size):
         part = everything[start : start + config.batch_size]
         batch = task.encode(part, first=start).to(place)
-        with torch.autocast(place.type, torch.bfloat16, enabled=config.precision == "bf16-mixed"):
-            logits = model(batch).logits.float()
+        with torch.autocast(place.type, torch.bfloat16, enabled=low):
+            logits = model(batch, **prepared).logits.float()
         found.append(logits.softmax(-1).cpu())
     probabilities = torch.cat(found).numpy()
     names = task.classes or tuple(map(str, range(task.num_classes)))

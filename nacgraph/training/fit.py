@@ -34,7 +34,7 @@ from nacgraph.utils.errors import (
 )
 from nacgraph.utils.machine import device_of
 from nacgraph.utils.progress import Progress, beside, percent
-from nacgraph.utils.progress_line import untold
+from nacgraph.utils.progress_line import no_progress
 from nacgraph.utils.registry import load_plugin
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def fit(
     asked |= {"resume": str(resume), "plugin": tuple(map(str, plugins))}
     config = make_config(**asked)
     plan = make_plan(config, set(asked))
-    with nullcontext() if progress else untold():
+    with nullcontext() if progress else no_progress():
         return train(plan, Progress(config.steps, quiet=not progress))
 
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-import nacgraph
 from nacgraph.graph.forms import isolated, mean_degree
 from nacgraph.models.nac import NAC
 from nacgraph.training.checkpoint import Checkpoint, best_or_newest, save_checkpoint
 from nacgraph.training.run import load_weights
 from nacgraph.training.scoring import Score
-from nacgraph.utils.machine import hardware
+from nacgraph.utils.machine import hardware, versions
 
 if TYPE_CHECKING:
     from nacgraph.priors import MatchedLoss
@@ -119,14 +116,3 @@ def circuit(
     if prior_loss is not None:
         numbers["prior_loss"] = float(prior_loss(out.link.float(), 0))
     return {name: t.float().cpu().numpy() for name, t in arrays.items()}, numbers
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides the numbers."""
-    found = {"nacgraph": nacgraph.__version__, "python": platform.python_version()}
-    for name in ("torch", "torch_geometric", "pytorch_lightning", "numpy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found

@@ -15,7 +15,7 @@ class ConfigError(ValueError):
 
 
 class CheckpointError(RuntimeError):
-    """A file of a run that cannot be written, or that is not what it says it is."""
+    """A file of a run that cannot be written, or whose content is not what was expected."""
 
 
 class NonFiniteError(RuntimeError):

@@ -75,7 +75,7 @@ class Registry(Generic[T]):
             raise ValueError(self._unknown(name))
         try:
             loaded = entry.load()
-        except Exception as error:  # whatever a stranger's import raises is reported, by name
+        except Exception as error:  # whatever the plugin's import raises is reported with its name
             raise ValueError(
                 f"{self.kind} {name!r} is offered by entry point {entry.value!r}, "
                 f"which does not load: {type(error).__name__}: {error}"

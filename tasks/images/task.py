@@ -21,6 +21,7 @@ from nacgraph.tasks.images.stem import ImageTokenizer
 from nacgraph.tasks.samples import picture
 from nacgraph.tasks.splits import Data, Table
 from nacgraph.tasks.table import TableTask
+from nacgraph.utils.check import check_at_least
 
 
 @register_task("images")
@@ -31,7 +32,7 @@ class Images(TableTask):
         stem_layers: Blocks of each stage of the stem.
         stem_width: Channels of its first stage.
         size: Side to which images are brought: shorter side scaled, middle cut out; 0 keeps
-            their own where all are alike, and is 64 where they are not.
+            their own size if all have the same, else brings them to 64.
         channels: 1 or 3; 0 keeps what is there, RGB where any image has colour.
         flip: Mirror half of the training images; None: unless they are digits.
         crop: Pixels by which training images are shifted at most; None: a fourteenth of the side.
@@ -52,7 +53,7 @@ class Images(TableTask):
     layouts: ClassVar[Sequence[str]] = LAYOUTS
     embedded: ClassVar[str | None] = "scikit-learn's handwritten digits, 8 x 8 (real)"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        # So short a run sees each image once or twice: augmentation would only slow it down.
+        # Such a short run sees each image once or twice: augmentation would only slow it down.
         "tiny": {
             "steps": 500,
             "learning_rate": 2e-3,
@@ -93,11 +94,8 @@ class Images(TableTask):
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        if stem_layers < 0 or stem_width < 1:
-            raise ValueError(
-                "stem_layers, stem_width: expected at least 0 and 1, "
-                f"got {stem_layers} and {stem_width}"
-            )
+        check_at_least(0, stem_layers=stem_layers)
+        check_at_least(1, stem_width=stem_width)
         if size < 0 or 0 < size < 4:
             raise ValueError(f"size: expected 0 or at least 4 pixels, got {size}")
         if channels not in (0, 1, 3):
@@ -176,7 +174,7 @@ class Images(TableTask):
         return task
 
     def data_signature(self) -> dict[str, Any]:
-        """What a trained tokenizer's sizes follow from, as JSON values, for :meth:`match_sizes`."""
+        """What fixes the sizes of a trained tokenizer, as JSON values, for :meth:`match_sizes`."""
         high, wide, channels = self.shape
         return {"height": high, "width": wide, "channels": channels}
 
@@ -205,7 +203,7 @@ class Images(TableTask):
         )
 
     def max_tokens(self, tokenizer: nn.Module) -> int | None:
-        """One a place of the last map."""
+        """One token per place of the last map."""
         return getattr(tokenizer, "places", None)
 
     def dummy_batch(self, count: int, length: int, generator: torch.Generator) -> Batch:

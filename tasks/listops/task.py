@@ -56,7 +56,7 @@ class ListOps(Task):
             seeds are tested on the same sequences.
         stage_size: Sequences generated for a stage of the curriculum; fewer where so short that
             there are not that many different ones.
-        batch_symbols: Batches of long sequences are smaller: at most so many symbols in one; 0 is
+        batch_symbols: Most symbols in a batch, so that batches of long sequences are smaller; 0 is
             no limit.
         dilations: Distance between the symbols of a stem block's window, block by block, in turn.
         memory: Longest time scale, in symbols, of what a stem block keeps of the symbols outside of
@@ -222,7 +222,7 @@ class ListOps(Task):
     def eval_batches(
         self, split: str, rank: int = 0, world: int = 1, limit: int | None = None
     ) -> Iterator[Batch]:
-        """Batches of like length; over all ranks, each of the first ``limit`` samples once."""
+        """Batches of similar length; over all ranks, each of the first ``limit`` samples once."""
         check_rank(rank, world)
         if limit is not None and limit < 1:
             raise ValueError(f"limit must be at least 1 or None, got {limit}")

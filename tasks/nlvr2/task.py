@@ -22,7 +22,7 @@ from nacgraph.tasks.nlvr2.words import HASHES, encode, split_words
 from nacgraph.tasks.samples import picture, wrong_sample
 from nacgraph.tasks.splits import Data, Table, words
 from nacgraph.tasks.table import TableTask
-from nacgraph.utils.check import whole
+from nacgraph.utils.check import check_choice, check_whole
 
 CONDITIONS = ("task", "none", "inputs")
 
@@ -104,20 +104,10 @@ class NLVR2(TableTask):
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        if condition not in CONDITIONS:
-            raise ValueError(
-                f"condition: expected one of {', '.join(CONDITIONS)}, got {condition!r}"
-            )
-        whole(
-            ("train_size", train_size, 1),
-            ("val_size", val_size, 1),
-            ("test_size", test_size, 1),
-            ("image_size", image_size, 2),
-            ("patch", patch, 2),
-            ("buckets", buckets, 2),
-            ("stem_layers", stem_layers, 0),
-            ("window", window, 1),
-        )
+        check_choice(CONDITIONS, condition=condition)
+        check_whole(0, stem_layers=stem_layers)
+        check_whole(1, train_size=train_size, val_size=val_size, test_size=test_size, window=window)
+        check_whole(2, image_size=image_size, patch=patch, buckets=buckets)
         if window % 2 == 0:
             raise ValueError(f"window: expected an odd number, got {window}")
         self.condition, self.sizes = condition, (train_size, val_size, test_size)
@@ -260,7 +250,7 @@ class NLVR2(TableTask):
         )
 
     def max_tokens(self, tokenizer: nn.Module) -> int | None:
-        """Both images, and as many words as are told apart by their places."""
+        """Tokens of both images, and as many words as have positions of their own."""
         if not isinstance(tokenizer, ImagePairTokenizer):
             return None
         return 2 * len(tokenizer.positions) + (MOST_WORDS if tokenizer.sentence else 0)

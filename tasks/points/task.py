@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from nacgraph.tasks.points.tokenizer import PointTokenizer
 from nacgraph.tasks.samples import wrong_sample
 from nacgraph.tasks.splits import Data, Table
 from nacgraph.tasks.table import TableTask
-from nacgraph.utils.check import whole
+from nacgraph.utils.check import check_at_least, check_choice, check_whole
 
 TURNS = ("none", *clouds.AXES)
 
@@ -96,14 +95,12 @@ class Points(TableTask):
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        whole(("count", count, 1), ("solids", solids, 3))
-        for name, number in (("jitter", jitter), ("scale", scale)):
-            if not isinstance(number, (int, float)) or not 0 <= number < math.inf:
-                raise ValueError(f"{name}: expected a number of at least 0, got {number!r}")
+        check_whole(1, count=count)
+        check_whole(3, solids=solids)
+        check_at_least(0, jitter=jitter, scale=scale)
+        check_choice(TURNS, rotate=rotate)
         if not isinstance(resample, bool):
             raise ValueError(f"resample: expected true or false, got {resample!r}")
-        if rotate not in TURNS:
-            raise ValueError(f"rotate: expected one of {', '.join(TURNS)}, got {rotate!r}")
         self.count, self.resample, self.solids = count, resample, solids
         self.rotate, self.jitter, self.scale = rotate, jitter, scale
         self.features: dict[str, Any] = {

@@ -21,11 +21,11 @@ from nacgraph.tasks.table import TableTask
 from nacgraph.tasks.text.generated import generated
 from nacgraph.tasks.text.layouts import LAYOUTS, read_text
 from nacgraph.tasks.tokenizers import SequenceTokenizer
-from nacgraph.utils.check import at_least
+from nacgraph.utils.check import check_at_least
 
 VOCABULARY = 257  # id = byte + 1; id 0 is padding
-# What a word says seldom depends on where it stands, and few texts tell that apart: with positions
-# as large as the symbols, every word looks another at each of them.
+# The meaning of a word seldom depends on its position, and few texts show where it does: with
+# positions as large as the symbols, every word would look different at each of them.
 POSITION_SCALE = 0.1
 
 
@@ -102,12 +102,9 @@ class Text(TableTask):
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        at_least(
-            ("bytes", bytes, 1),
-            ("sentences", sentences, 20),
-            ("stem_layers", stem_layers, 0),
-            ("window", window, 1),
-        )
+        check_at_least(1, bytes=bytes, window=window)
+        check_at_least(20, sentences=sentences)
+        check_at_least(0, stem_layers=stem_layers)
         if window % 2 == 0:
             raise ValueError(f"window: expected an odd number, got {window}")
         if not 0 <= drop < 1:

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from small_run import arguments, environment
 
-from nacgraph.cli import doctor
-from nacgraph.cli.doctor import examine, lines, main, warnings
+from nacgraph.cli.doctor import main
 from nacgraph.cli.options import parse
+from nacgraph.training import doctor
 from nacgraph.training.config import RunConfig
+from nacgraph.training.doctor import examine, lines, warnings
 
 
 @pytest.fixture(scope="module")

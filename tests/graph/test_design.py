@@ -14,7 +14,7 @@ from nacgraph.graph.links import link_probabilities
 
 @pytest.fixture
 def design(generator: torch.Generator) -> CircuitDesign:
-    return UnconditionalGenerator(5, 2, 3, 4, 6, generator)()
+    return UnconditionalGenerator(5, 2, 3, 4, 6, generator=generator)()
 
 
 def test_to_data_and_networkx_agree_with_p(design: CircuitDesign) -> None:
@@ -76,11 +76,11 @@ def test_errors_name_the_descriptor(design: CircuitDesign) -> None:
 
 def test_generator_starts_and_freezes(generator: torch.Generator) -> None:
     start = torch.randn(5, 3, generator=generator)
-    frozen = UnconditionalGenerator(5, 2, 3, 4, 6, generator, start, frozen=True)
+    frozen = UnconditionalGenerator(5, 2, 3, 4, 6, start, frozen=True, generator=generator)
     assert torch.equal(frozen().processor_signatures, start)
     learned = {name for name, p in frozen.named_parameters() if p.requires_grad}
     assert "processor_codes" in learned and not any("signatures" in name for name in learned)
     with pytest.raises(ValueError, match=r"signatures: expected shape \(5, 3\), got \(4, 3\)"):
-        UnconditionalGenerator(5, 2, 3, 4, 6, generator, start[:4])
+        UnconditionalGenerator(5, 2, 3, 4, 6, start[:4], generator=generator)
     with pytest.raises(ValueError, match="readouts: expected at least 1, got 0"):
-        UnconditionalGenerator(5, 0, 3, 4, 6, generator)
+        UnconditionalGenerator(5, 0, 3, 4, 6, generator=generator)

@@ -14,7 +14,7 @@ from nacgraph.models.nac import NAC, NACConfig
 
 SMALL: dict[str, Any] = dict(
     modules=12, readouts=3, width=16, code_dim=10, signature_dim=6, heads=2, head_dim=6,
-    read_heads=2, read_head_dim=5, rounds=3, bandwidth=1.5,
+    read_heads=2, read_head_dim=5, rounds=3, read_every=0, bandwidth=1.5,
 )  # fmt: skip
 CASES: dict[str, dict[str, Any]] = {
     "concrete": {"mode": "concrete"},

@@ -24,7 +24,7 @@ from nacgraph.utils.errors import CheckpointError, ConfigError
 
 SMALL = {
     "modules": 7, "readouts": 3, "width": 8, "code_dim": 6, "signature_dim": 8, "heads": 2,
-    "head_dim": 4, "read_heads": 2, "read_head_dim": 4, "rounds": 2,
+    "head_dim": 4, "read_heads": 2, "read_head_dim": 4, "rounds": 2, "read_every": 0,
 }  # fmt: skip
 
 

@@ -264,7 +264,7 @@ def test_folded_read_in_equals_the_naive_one(
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64, requires_grad=True)
 
-    layer = ReadIn(8, 6, 5, heads, 3, generator).double()
+    layer = ReadIn(8, 6, 5, heads, 3, generator=generator).double()
     states = normal(modules, 8) if shared else normal(batch, modules, 8)
     codes, tokens = normal(modules, 5), normal(batch, length, 6)
     mask = None
@@ -286,7 +286,7 @@ def test_folded_read_in_equals_the_naive_one(
 
 
 def test_a_sample_without_tokens_is_finite(generator: torch.Generator) -> None:
-    layer = ReadIn(8, 6, 5, 2, 3, generator)
+    layer = ReadIn(8, 6, 5, 2, 3, generator=generator)
     tokens = torch.randn(2, 4, 6, generator=generator, requires_grad=True)
     mask = torch.tensor([[True] * 4, [False] * 4])
     states, codes = torch.randn(3, 8, generator=generator), torch.randn(3, 5, generator=generator)

@@ -17,7 +17,7 @@ U, OUT, S, K, D, T = 6, 3, 4, 5, 8, 7
 
 def generator(seed: int = 0) -> ConditionalGenerator:
     noise = torch.Generator().manual_seed(seed)
-    return ConditionalGenerator(U, OUT, S, K, D, T, noise, width=12, heads=3).double()
+    return ConditionalGenerator(U, OUT, S, K, D, T, width=12, heads=3, generator=noise).double()
 
 
 def tensors(design: CircuitDesign) -> list[Tensor]:

@@ -183,7 +183,7 @@ def test_nan_gives_a_nan_loss_and_no_traceback() -> None:
         (lambda x: match(x, x[:4]), "target: expected a square matrix"),
         (lambda x: match(x, x, start=torch.zeros(5).long()), "start: expected a permutation"),
         (lambda x: matched_loss(x, x, torch.arange(4)), "permutation: expected shape"),
-        (lambda x: MatchedLoss(x, match_every=0), "match_every: expected an integer"),
+        (lambda x: MatchedLoss(x, match_every=0), "match_every: expected a whole number"),
         (lambda x: MatchedLoss(x).load_state(torch.arange(4)), "permutation: expected shape"),
     ],
 )

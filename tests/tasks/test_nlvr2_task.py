@@ -21,7 +21,8 @@ from nacgraph.tasks.tokenizers import TOKENIZERS
 SMALL = {"train_size": 80, "val_size": 40, "test_size": 40}
 CONFIG = NACConfig(
     modules=6, readouts=2, width=16, code_dim=8, signature_dim=8, heads=2, head_dim=4,
-    read_heads=2, read_head_dim=8, rounds=2, condition="task", graphs="per_sample",
+    read_heads=2, read_head_dim=8, rounds=2, read_every=0, condition="task",
+    graphs="per_sample",
 )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ MIB = 2**20
 BOTH = """
 import json, sys
 from pathlib import Path
-from nacgraph.cli.doctor import examine
+from nacgraph.training.doctor import examine
 from nacgraph.cli.options import parse
 from nacgraph.cli.train import main
 found = examine(parse(sys.argv[1:]).config)["estimate"]

@@ -10,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from nacgraph.graph.links import DEFAULT_BANDWIDTH
 from nacgraph.priors import RingOfCliques
 from nacgraph.viz import (
     curves_figure,
@@ -175,7 +176,7 @@ def write_frames(folder: Path, frames: list[Frame]) -> None:
 def test_frames_come_back_by_step(tmp_path: Path) -> None:
     written = forming()
     write_frames(tmp_path, written[::-1])
-    frames = read_frames(tmp_path)
+    frames = read_frames(tmp_path, DEFAULT_BANDWIDTH)
     assert [frame.step for frame in frames] == [0, 100, 200, 300, 400, 500]
     np.testing.assert_allclose(frames[2].probability(), written[2].probability(), atol=1e-6)
     assert frames[0].readout_probability().shape == (2, 12)
@@ -198,19 +199,19 @@ def test_p_of_a_frame_is_that_of_the_kernel() -> None:
 
 def test_damaged_frames_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected frames/step_\*\.npz, got none"):
-        read_frames(tmp_path)
+        read_frames(tmp_path, DEFAULT_BANDWIDTH)
     write_frames(tmp_path, forming())
     path = tmp_path / "frames" / "step_00000200.npz"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"step_00000200\.npz: expected a frame with signatures"):
-        read_frames(tmp_path)
+        read_frames(tmp_path, DEFAULT_BANDWIDTH)
     np.savez(path, processor_signatures=np.array([{}], dtype=object))  # needs pickle
     with pytest.raises(ValueError, match=r"step_00000200\.npz: expected a frame"):
-        read_frames(tmp_path)
+        read_frames(tmp_path, DEFAULT_BANDWIDTH)
     np.savez(path, processor_signatures=np.ones((5, 16)), readout_signatures=np.ones((2, 16)))
     with pytest.raises(ValueError, match=r"expected signatures \(12, 16\) as in the first"):
-        read_frames(tmp_path)
+        read_frames(tmp_path, DEFAULT_BANDWIDTH)
 
 
 def test_frames_keep_order_and_count_links() -> None:

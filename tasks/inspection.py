@@ -1,26 +1,70 @@
-"""What ``nacgraph data check`` finds: samples, classes, lengths, files, damage."""
+"""What is in a task's data: samples, classes, lengths, files, damage."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nacgraph.tasks import Batch, Task
+from nacgraph.tasks.base import Batch, Task, get_task, parameters
 from nacgraph.tasks.splits import SPLITS
 from nacgraph.tasks.table import TableTask
+from nacgraph.utils.errors import nearest
 
-FEW = 20  # files, classes that are shown one by one
+FEW = 20  # up to this many files, and classes, are shown one by one
 Progress = Callable[[str, float], None]
 Counts = dict[str, Any]
 
 
-def inspected(name: str, task: Task, digests: bool, told: Progress) -> dict[str, Any]:
-    """All that can be said of a task's data, as JSON values; what is unknown is None.
+def task_over(
+    name: str,
+    data: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    cache_dir: str | Path | None = None,
+) -> Task:
+    """The task of this name over data, with its own defaults rather than those of a preset.
+
+    Args:
+        name: Name of the task.
+        data: File, folder or archive; the embedded data if not given.
+        settings: Further parameters of the task.
+        cache_dir: Where archives are unpacked.
+
+    Raises:
+        ValueError: If the task has no such parameter, or a value is out of range.
+        FileNotFoundError: If there is no such file or folder.
+    """
+    cls = get_task(name)
+    takes, given = parameters(cls), dict(settings or {})
+    choices = [key for key in takes if key not in ("data", "cache_dir")]
+    for key in given:
+        if key not in choices:
+            raise ValueError(
+                f"task-set: expected one of {', '.join(choices) or 'none'} for task {name}, "
+                f"got {nearest(key, choices)}"
+            )
+    if data is not None:
+        if "data" not in takes:
+            raise ValueError(f"data: task {name} reads no files")
+        if not Path(data).exists():
+            raise FileNotFoundError(f"data: no file or folder {data}")
+        given["data"] = data
+    if cache_dir is not None and "cache_dir" in takes:
+        given["cache_dir"] = cache_dir
+    try:
+        return cls(**given)
+    except TypeError as error:  # a value of the wrong kind, such as a word for a number
+        raise ValueError(f"task-set: {error}") from error
+
+
+def inspect_task(
+    name: str, task: Task, digests: bool = False, progress: Progress | None = None
+) -> dict[str, Any]:
+    """What the data of a task holds and what is damaged in it, as JSON values; unknown is None.
 
     Splits are those that the data itself has; "carved" names those that training would take
     from "train".
@@ -28,9 +72,10 @@ def inspected(name: str, task: Task, digests: bool, told: Progress) -> dict[str,
     Args:
         name: Name of the task.
         task: The task over its data, nothing of it read yet.
-        digests: Read the files once more, for their sha256.
-        told: Called with (what is done, share of it that is done).
+        digests: Also read the files for their sha256.
+        progress: Called with (what is being done, share of it that is done).
     """
+    told = progress or (lambda what, share: None)
     path = getattr(task, "data", None)
     told(f"reading {path or 'the embedded data'}", 0.0)
     source, classes, splits, files, damage = (
@@ -162,8 +207,8 @@ def _sha256(file: Path) -> str:
     return digest.hexdigest()
 
 
-def shown(result: dict[str, Any], every_file: bool) -> str:
-    """The result as lines of text."""
+def inspection_text(result: dict[str, Any], every_file: bool = False) -> str:
+    """The result of :func:`inspect_task` as lines of text."""
     lines = [("task", result["task"]), ("data", result["data"] or "embedded")]
     if result["source"]:
         lines.append(("found", result["source"]))

@@ -1,4 +1,4 @@
-"""Images spoilt: blurred, noisy, faded, hidden in part.
+"""Corrupted images: blurred, noisy, faded, partly hidden.
 
 All functions: image (H, W, C) float64 in [0, 1], strength 1 to 5, generator → the same shape.
 """
