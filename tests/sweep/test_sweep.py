@@ -17,12 +17,12 @@ import pytest
 import yaml
 
 from nacgraph.cli.options import parse
-from nacgraph.cli.plan import check_parts
 from nacgraph.cli.sweep import main
 from nacgraph.sweep import Sweep, read_recipe
 from nacgraph.sweep.gather import pick, read_result
 from nacgraph.sweep.jobs import cell_flags, jobs_of
 from nacgraph.sweep.tables import difference, mean_sd
+from nacgraph.training.plan import check_parts
 from nacgraph.training.run import build_model, build_target, build_task
 from nacgraph.utils.errors import ConfigError
 from nacgraph.utils.stats import paired_difference
