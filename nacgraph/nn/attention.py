@@ -61,6 +61,27 @@ class Attention(nn.Module):
         return dense_attention(query, key, value, graph)
 
 
+def weighted_mean(value: Tensor, graph: Graph | BiasGraph, attention: Attention) -> Tensor:
+    r"""Mean of the senders' values, weighed by the links alone: for propagators without queries.
+
+    .. math:: y_i = \sum_{j \in N(i)} K_{ij} v_j \Big/ \sum_{j \in N(i)} K_{ij}
+
+    Zero where nobody is heard. Any form of a graph will do, in training as in an export.
+
+    Args:
+        value: (B, N, D).
+        graph: Its senders are the N modules.
+        attention: Decides the execution.
+
+    Shapes:
+        output (B, R, D)
+    """
+    heads = value.unsqueeze(-2)
+    receivers = value.shape[1] if isinstance(graph, BiasGraph) else graph.num_receivers
+    query = heads.new_zeros(heads.shape[0], receivers, *heads.shape[2:])
+    return attention(query, torch.zeros_like(heads), heads, graph).squeeze(-2)
+
+
 def choose(graph: Graph, device: str = "cpu") -> str:
     """The fastest backend for a graph of this size and density: a measured rule on the CPU only."""
     if isinstance(graph, FullGraph) or graph.complete:

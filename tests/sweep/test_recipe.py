@@ -11,9 +11,9 @@ import pytest
 from small_recipe import write
 
 from nacgraph.cli.options import parse
-from nacgraph.cli.plan import check_parts
 from nacgraph.sweep import Sweep, read_recipe
 from nacgraph.sweep.jobs import cell_flags, jobs_of
+from nacgraph.training.plan import check_parts
 from nacgraph.training.run import build_model, build_target, build_task
 from nacgraph.utils.errors import ConfigError
 
