@@ -1,7 +1,15 @@
 """nacgraph: circuits of attentive modules whose wiring is learned, on PyTorch Geometric.
 
+::
+
+    import nacgraph
+
+    run = nacgraph.fit(task="listops", prior="ring_of_cliques", steps=200)  # train
+    run.predict(["[MAX 2 9 [MIN 4 7 ] 0 ]"])                                # answer
+    run.graph(threshold=0.5)                                                # look at the wiring
+
 Importing the package is light. The names below load their file when first used; plotting,
-Lightning and graspologic are imported only by the commands and functions that need them.
+Lightning and graspologic are imported only by the functions that need them.
 """
 
 from __future__ import annotations
@@ -20,6 +28,11 @@ if (_checkout / "pyproject.toml").is_file():
     __path__.append(str(_checkout))
 
 if TYPE_CHECKING:
+    from nacgraph import analysis as analysis
+    from nacgraph import nn as nn
+    from nacgraph import priors as priors
+    from nacgraph import tasks as tasks
+    from nacgraph import viz as viz
     from nacgraph.graph.design import CircuitDesign as CircuitDesign
     from nacgraph.graph.kernel import SignatureKernel as SignatureKernel
     from nacgraph.models.config import NACConfig as NACConfig
@@ -34,6 +47,10 @@ if TYPE_CHECKING:
     from nacgraph.nn.read_in import ReadIn as ReadIn
     from nacgraph.nn.read_out import ReadOut as ReadOut
     from nacgraph.nn.skmdpa import SKMDPA as SKMDPA
+    from nacgraph.training.config import RunConfig as RunConfig
+    from nacgraph.training.fit import fit as fit
+    from nacgraph.training.run import Run as Run
+    from nacgraph.training.run import load as load
 
 _HOME = {  # public name: the file that defines it
     "CircuitDesign": "graph.design",
@@ -50,10 +67,43 @@ _HOME = {  # public name: the file that defines it
     "NAC": "models.nac",
     "TransformerConfig": "models.config",
     "Transformer": "models.transformer",
+    "RunConfig": "training.config",
+    "Run": "training.run",
+    "fit": "training.fit",
+    "load": "training.run",
 }
+_ROOMS = ("analysis", "nn", "priors", "tasks", "viz")  # public subpackages
+
+__all__ = [
+    "NAC",
+    "SKMDPA",
+    "Circuit",
+    "CircuitDesign",
+    "ModFC",
+    "ModFFN",
+    "NACConfig",
+    "Propagator",
+    "ReadIn",
+    "ReadOut",
+    "Run",
+    "RunConfig",
+    "SignatureKernel",
+    "Transformer",
+    "TransformerConfig",
+    "UnconditionalGenerator",
+    "analysis",
+    "fit",
+    "load",
+    "nn",
+    "priors",
+    "tasks",
+    "viz",
+]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"nacgraph.{name}")
     if name not in _HOME:
         raise AttributeError(f"module 'nacgraph' has no attribute {name!r}")
     value = getattr(import_module(f"nacgraph.{_HOME[name]}"), name)
@@ -62,4 +112,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *__all__})

@@ -101,6 +101,24 @@ class Task(ABC):
         ``limit`` takes only that many samples of the split, always the same ones.
         """
 
+    def encode(self, samples: Sequence[Any], first: int = 0) -> Batch:
+        """Raw samples, as a user has them, as a batch to predict on; its labels mean nothing.
+
+        A task says in its own ``encode`` which samples it takes.
+
+        Args:
+            samples: At least one.
+            first: Number of the first of them, for messages.
+
+        Raises:
+            ValueError: Naming the sample that is none; or if the task takes no raw samples.
+        """
+        raise ValueError(
+            f"samples: expected a task that takes raw samples, got {type(self).__name__}, which "
+            "has no method encode(samples, first) of its own; put them into a file and evaluate "
+            "that"
+        )
+
     @abstractmethod
     def tokenizer(self, dim: int, seed: int = 0) -> nn.Module:
         """A module that maps a `Batch` to (tokens (B, T, dim), mask (B, T) bool)."""

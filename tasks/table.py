@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -79,6 +80,12 @@ class TableTask(Task):
     @abstractmethod
     def collate(self, table: Table, index: np.ndarray, rng: np.random.Generator | None) -> Batch:
         """The rows ``index`` of a table as a batch; with ``rng``, augmented for training."""
+
+    def as_batch(self, columns: Mapping[str, Any], count: int, first: int = 0) -> Batch:
+        """Columns of ``count`` raw samples as a batch, collated as those of a split are."""
+        table = Table(np.zeros(count, np.int64), columns)
+        batch = self.collate(table, np.arange(count), None)
+        return replace(batch, index=batch.index + first)
 
     def lengths(self, table: Table) -> np.ndarray | None:
         """Tokens of every row (N), for batches of similar length; None where all are equal."""

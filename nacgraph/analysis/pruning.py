@@ -12,11 +12,13 @@ import torch
 from nacgraph.analysis.summary import read_summary
 from nacgraph.models.pruning import kept_count, prune, ranking
 from nacgraph.training.checkpoint import save_checkpoint
-from nacgraph.training.results import circuit, versions
-from nacgraph.training.run import RunFolder, build_target
+from nacgraph.training.folder import RunFolder
+from nacgraph.training.results import circuit
+from nacgraph.training.run import build_target
 from nacgraph.training.scoring import score
 from nacgraph.utils.check import check_at_least
 from nacgraph.utils.errors import ConfigError
+from nacgraph.utils.machine import versions
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -27,8 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(arguments: list[str]) -> str:
     from nacgraph.cli.options import parse
-    from nacgraph.cli.plan import as_launched, check_parts
     from nacgraph.training.doctor import examine, lines
+    from nacgraph.training.plan import as_launched, check_parts
     from nacgraph.utils.errors import ConfigError
     from nacgraph.utils.registry import load_plugin
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from nacgraph.cli.answer import answer
 from nacgraph.cli.options import parse
-from nacgraph.cli.plan import check_parts
 from nacgraph.cli.reading import add_shared, key_values
+from nacgraph.training.plan import check_parts
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -41,6 +41,12 @@ class SignatureKernel(nn.Module):
     Raises:
         ValueError: Names the argument, what was expected and what came.
 
+    Example:
+        >>> kernel = SignatureKernel(mode="expected")
+        >>> graph = kernel(torch.eye(3))  # orthogonal signatures link with probability 0.05
+        >>> round(graph.probability[0, 1].item(), 4)
+        0.05
+
     Source: Neural Attentive Circuits (NeurIPS 2022), eq. 2-3.
     """
 
@@ -87,12 +93,13 @@ class SignatureKernel(nn.Module):
                 and every self-link exists. Given, a receiver without any link keeps its most
                 probable one.
             mode: Overrides the kernel's own mode.
-            generator: Source of the noise of the modes ``concrete`` and ``hard``.
+            generator: Source of the noise of the modes ``concrete`` and ``hard``; PyTorch's own
+                if left out.
             graphs: Draw this many independent graphs from shared signatures (modes that draw
                 nothing would give the same graph each time, and give it once).
 
         Raises:
-            ValueError: On an unknown mode, or on sampling without a generator.
+            ValueError: On an unknown mode.
         """
         return self.draws(1, receivers, senders, mode=mode, generator=generator, graphs=graphs)[0]
 
@@ -116,10 +123,6 @@ class SignatureKernel(nn.Module):
         others = receivers if senders is None else senders
         if self.bandwidth == math.inf or (mode == "expected" and self._weighs_all()):
             return (FullGraph(receivers, others, self.bandwidth, among),)
-        if generator is None and mode in SAMPLED:
-            raise ValueError(
-                f"generator: expected a torch.Generator, since mode {mode!r} draws noise, got None"
-            )
         if mode not in SAMPLED:
             count = 1
         if receivers.dim() == 3 or mode not in SAMPLED:
@@ -173,8 +176,9 @@ class SignatureKernel(nn.Module):
         from nacgraph.graph.sampling import sample_edges
 
         seed = 0
-        if generator is not None:
-            seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+        if mode in SAMPLED:
+            place = None if generator is None else generator.device
+            seed = int(torch.randint(2**62, (), generator=generator, device=place))
         with torch.autocast("cpu", enabled=False):
             wide = torch.promote_types(receivers.dtype, torch.float32)
             ours = F.normalize(receivers.to(wide), dim=-1)

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from nacgraph.graph.design import CircuitDesign
 from nacgraph.graph.kernel import SAMPLED, SignatureKernel
 from nacgraph.models.config import NACConfig as NACConfig
-from nacgraph.nn import conditional, generators  # noqa: F401 (they register themselves)
 from nacgraph.nn.circuit import Circuit, CircuitOutput, PreparedCircuit
 from nacgraph.nn.generator_base import GENERATORS, BaseGenerator
 from nacgraph.nn.modfc import ModFC
@@ -95,8 +94,8 @@ class NAC(nn.Module):
 
         Args:
             batch: What the tokenizer takes.
-            generator: Source of the edge noise; if left out while evaluating, a fixed one, so that
-                the same batch gets the same answer.
+            generator: Source of the edge noise. Left out, it is PyTorch's own while training, and
+                while evaluating a fixed one, so that the same batch gets the same answer.
             circuit: From :meth:`prepare`, so that gates and graphs are not made anew.
         """
         mode = self.config.mode if self.training else self.config.eval_mode
@@ -129,9 +128,9 @@ class NAC(nn.Module):
         Raises:
             ValueError: If every sample has its own design and no batch is given.
         """
-        condition = self.config.condition
+        condition, bandwidth = self.config.condition, self.circuit.kernel.bandwidth
         if condition == "none":
-            return self.generator(tokens, mask)
+            return replace(self.generator(tokens, mask), bandwidth=bandwidth)
         if batch is None or tokens is None:
             raise ValueError(
                 "design: expected a circuit that all samples share, got a conditional one, whose "
@@ -139,7 +138,7 @@ class NAC(nn.Module):
             )
         if self.conditioner is not None:
             tokens, mask = self.conditioner(batch)
-        return self.generator(tokens, mask)
+        return replace(self.generator(tokens, mask), bandwidth=bandwidth)
 
     def num_parameters(self) -> int:
         """Parameters that learn."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 
 import torch
 from torch import Tensor, nn
@@ -149,7 +148,7 @@ def assert_generator(generator: BaseGenerator, token_dim: int) -> None:
     design = generator(tokens, mask)
     _want(isinstance(design, CircuitDesign), f"{name}: expected a CircuitDesign, got {design!r}")
     _same_design(f"{name}: a second call", generator(tokens, mask), design)
-    for field, value in _tensors(design).items():
+    for field, value in design.descriptors().items():
         _finite(f"{name}: {field}", value)
     if design.conditional:
         for row in range(BATCH):
@@ -160,7 +159,7 @@ def assert_generator(generator: BaseGenerator, token_dim: int) -> None:
     smaller = generator.select(kept)(tokens, mask)
     _same_design(f"{name}: select({kept.tolist()})", smaller, design.select(kept))
     _same_design(f"{name}: after select", generator(tokens, mask), design)
-    total = torch.stack([value.square().sum() for value in _tensors(design).values()]).sum()
+    total = torch.stack([value.square().sum() for value in design.descriptors().values()]).sum()
     learning = {n: p for n, p in generator.named_parameters() if p.requires_grad}
     found = torch.autograd.grad(total, list(learning.values()), allow_unused=True)
     idle = [n for n, gradient in zip(learning, found, strict=True) if gradient is None]
@@ -220,14 +219,9 @@ def _gradients(
     _want(right, f"{name}: expected gradients of finite differences, got others")
 
 
-def _tensors(design: CircuitDesign) -> dict[str, Tensor]:
-    values = {field.name: getattr(design, field.name) for field in fields(design)}
-    return {name: value for name, value in values.items() if isinstance(value, Tensor)}
-
-
 def _same_design(what: str, got: CircuitDesign, wanted: CircuitDesign) -> None:
-    for name, value in _tensors(wanted).items():
-        _equal(f"{what}: {name}", _tensors(got)[name], value)
+    for name, value in wanted.descriptors().items():
+        _equal(f"{what}: {name}", got.descriptors()[name], value)
 
 
 def _same_gates(name: str, got: Tensor | Gates, wanted: Tensor | Gates) -> None:

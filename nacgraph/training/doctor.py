@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,39 +83,19 @@ def examine(config: RunConfig) -> dict[str, Any]:
     return found
 
 
-def memory_line(config: RunConfig) -> str | None:
-    """What `train` says before its first step, when data, prior and model are in memory."""
-    from nacgraph.utils.machine import available, resident
-
-    found, _ = _estimate(config, prepared=True)
-    if found is None or (config.device != "cpu" and _accelerator()):
-        return None
-    free = available()[1]
-    # What this process holds is no longer free, and part of the peak.
-    short = free is not None and found.peak - resident() > free
-    advice = f": {_advice(config)}" if short else ""
-    return f"memory     about {_size(found.peak)} at its peak, {_size(free)} free{advice}"
-
-
-def _estimate(config: RunConfig, prepared: bool = False) -> tuple[Estimate | None, str]:
-    # What a run imports counts as its own.
-    for name in ("nacgraph.training.loop", "nacgraph.training.trainer", "torch.utils.tensorboard"):
-        try:
-            import_module(name)
-        except (ImportError, OSError):
-            pass
+def _estimate(config: RunConfig) -> tuple[Estimate | None, str]:
     try:
         from nacgraph.training.memory import estimate
 
-        return estimate(config, prepared), ""
+        return estimate(config), ""
     except Exception as error:  # a plugin's task may want other batches; the rest still helps
         return None, f"{type(error).__name__}: {error}"
 
 
 def _scatter() -> str:
-    from nacgraph.ops.scatter import torch_scatter
+    from torch_geometric.typing import WITH_TORCH_SCATTER
 
-    return "torch_scatter" if torch_scatter is not None else "torch: index_add, scatter_reduce"
+    return "torch_scatter" if WITH_TORCH_SCATTER else "torch: scatter_add, scatter_reduce"
 
 
 def _cpu() -> dict[str, Any]:
@@ -214,7 +193,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     memory = found["memory"]
     rows = [
         ("versions", known),
-        ("scatter", f"sums and softmax of segments by {found['scatter']}"),
+        ("scatter", f"torch_geometric works with {found['scatter']}"),
         ("processor", f"{cpu['model']}, {cpu['cores']} cores, {cpu['vectors']}{bf16}"),
         ("threads", f"torch {threads['torch']}, OMP_NUM_THREADS {threads['OMP_NUM_THREADS']}"),
         ("memory", f"{_size(memory['total'])}, {_size(memory['free'])} free"),

@@ -18,6 +18,22 @@ class CheckpointError(RuntimeError):
     """A file of a run that cannot be written, or whose content is not what was expected."""
 
 
+class NonFiniteError(RuntimeError):
+    """A loss or gradient that is NaN or infinite, met before it could spoil the weights."""
+
+
+class TrainingStopped(KeyboardInterrupt):
+    """Training was stopped by a signal, after a step; what is there can be resumed.
+
+    Attributes:
+        signal: Number of the signal: 2 for Ctrl-C.
+    """
+
+    def __init__(self, text: str, signal: int = 2) -> None:
+        super().__init__(text)
+        self.signal = signal
+
+
 def did_you_mean(name: object, choices: Iterable[str]) -> str:
     """``"; did you mean 'width'?"``, or nothing where no choice is near."""
     close = get_close_matches(str(name), list(choices), n=1, cutoff=0.5)

@@ -5,11 +5,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+
+_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
+
+
+@contextmanager
+def no_progress() -> Iterator[None]:
+    """Within it nothing is shown, for a library function that was asked to be quiet."""
+    before = _QUIET.set(True)
+    try:
+        yield
+    finally:
+        _QUIET.reset(before)
 
 
 def tell(what: str, done: int, total: int, unit: str) -> None:
     """Keep one line on stderr up to date; where it is no terminal, write one at the end."""
-    if done == total or sys.stderr.isatty():
+    if not _QUIET.get() and (done == total or sys.stderr.isatty()):
         start, end = "\r" if sys.stderr.isatty() else "", "\n" if done == total else ""
         sys.stderr.write(f"{start}{what}: {done:,} of {total:,} {unit}{end}")
         sys.stderr.flush()
@@ -40,5 +53,6 @@ def telling(
         yield one_more
     finally:
         # Stopped early, by damaged data for example: the next output starts on a new line.
-        if total >= least and every <= done < total and sys.stderr.isatty():
+        begun = total >= least and every <= done < total
+        if begun and sys.stderr.isatty() and not _QUIET.get():
             sys.stderr.write("\n")

@@ -13,6 +13,9 @@ from typing import Generic, TypeVar
 
 from nacgraph.utils.errors import did_you_mean
 
+LOADED: dict[Path, str] = {}
+"""Plugin files that this process has run, and the sha256 of each as it was then."""
+
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
 
@@ -123,6 +126,7 @@ def load_plugin(path: str | Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ValueError(f"plugin: expected a Python source file, got {str(path)!r}")
     print(f"running plugin {path}", file=sys.stderr)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up here
     try:
@@ -130,6 +134,7 @@ def load_plugin(path: str | Path) -> ModuleType:
     except Exception as error:
         del sys.modules[name]
         raise ValueError(f"plugin {str(path)!r} raised {type(error).__name__}: {error}") from error
+    LOADED[file] = digest
     return module
 
 

@@ -14,10 +14,11 @@ from torch import nn
 from nacgraph.tasks.base import Batch, register_task
 from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.images.augment import Augmentation, augmented, mixed
-from nacgraph.tasks.images.listing import Wanted
+from nacgraph.tasks.images.listing import Wanted, pixels
 from nacgraph.tasks.images.reading import LAYOUTS, read_images
 from nacgraph.tasks.images.renditions import check, render
 from nacgraph.tasks.images.stem import ImageTokenizer
+from nacgraph.tasks.samples import picture
 from nacgraph.tasks.splits import Data, Table
 from nacgraph.tasks.table import TableTask
 from nacgraph.utils.check import check_at_least
@@ -147,6 +148,18 @@ class Images(TableTask):
             torch.from_numpy(np.asarray(index, np.int64)),
             targets=None if targets is None else torch.from_numpy(targets),
         )
+
+    def encode(self, samples: Sequence[Any], first: int = 0) -> Batch:
+        """Files, Pillow images, or arrays (H, W) or (H, W, C) of uint8 or of floats in [0, 1].
+
+        They are brought to the size and channels of the run as image files are.
+        """
+        high, wide, channels = self.shape
+        images = np.zeros((len(samples), high, wide, channels), np.uint8)
+        for row, sample in enumerate(samples):
+            image = picture(sample, first + row, (None, (2 * wide, 2 * high)))
+            images[row] = pixels(image, (high, wide), channels)
+        return self.as_batch({"images": images}, len(samples), first)
 
     def rendered(self, name: str, strength: int, seed: int = 0) -> Images:
         """This task with the same data, whose batches to evaluate on are a rendition of it.

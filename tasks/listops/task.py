@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -16,8 +18,9 @@ from nacgraph.tasks.curriculum import TrainingOrder
 from nacgraph.tasks.listops.data import Recipe, generated_splits, row_hashes
 from nacgraph.tasks.listops.presets import PRESETS
 from nacgraph.tasks.listops.tags import tree_tags
-from nacgraph.tasks.listops.trees import SYMBOLS, VOCABULARY
-from nacgraph.tasks.listops.tsv import read_tsv
+from nacgraph.tasks.listops.trees import SYMBOLS, VOCABULARY, evaluate
+from nacgraph.tasks.listops.tsv import read_tsv, symbol_ids
+from nacgraph.tasks.samples import wrong_sample
 from nacgraph.tasks.splits import check_rank
 from nacgraph.tasks.tokenizers import SequenceTokenizer
 
@@ -227,6 +230,26 @@ class ListOps(Task):
         own = np.argsort(rows.lengths[:limit], kind="stable")[rank::world]
         for start in range(0, len(own), self.batch_size):
             yield padded(rows, own[start : start + self.batch_size])
+
+    def encode(self, samples: Sequence[Any], first: int = 0) -> Batch:
+        """Texts as ``[MAX 2 9 [MIN 4 7 ] 0 ]``, with or without LRA's parentheses."""
+        rows = []
+        for number, sample in enumerate(samples, first):
+            if not isinstance(sample, str) or not sample.strip():
+                got = type(sample).__name__ if not isinstance(sample, str) else "an empty text"
+                raise wrong_sample(number, "a text as [MAX 2 9 ]", got)
+            ids = np.frombuffer(symbol_ids(sample, f"sample {number}"), np.uint8)
+            if len(ids) > self.recipe.longest:
+                wanted = f"at most {self.recipe.longest} symbols, as in the run"
+                raise wrong_sample(number, wanted, len(ids))
+            if evaluate(ids, np.array([0, len(ids)]))[0] < 0:
+                wanted = "brackets that match and an argument in each, as in [MAX 2 9 ]"
+                raise wrong_sample(number, wanted, repr(sample if len(sample) < 60 else "…"))
+            rows.append(ids)
+        offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in rows])])
+        labels = np.zeros(len(rows), np.int64)
+        batch = padded(Sequences(np.concatenate(rows), offsets, labels), np.arange(len(rows)))
+        return replace(batch, index=batch.index + first)
 
     def longest(self, step: int) -> int:
         """The longest sequence that the curriculum allows at ``step``."""

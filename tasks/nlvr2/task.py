@@ -18,7 +18,8 @@ from nacgraph.tasks.nlvr2.layouts import read_layout
 from nacgraph.tasks.nlvr2.scenes import SIZE, World
 from nacgraph.tasks.nlvr2.sentences import SKILLS
 from nacgraph.tasks.nlvr2.tokenizers import MOST_WORDS, ImagePairTokenizer, SentenceTokenizer
-from nacgraph.tasks.nlvr2.words import HASHES, encode
+from nacgraph.tasks.nlvr2.words import HASHES, encode, split_words
+from nacgraph.tasks.samples import picture, wrong_sample
 from nacgraph.tasks.splits import Data, Table, words
 from nacgraph.tasks.table import TableTask
 from nacgraph.utils.check import check_choice, check_whole
@@ -158,6 +159,33 @@ class NLVR2(TableTask):
             condition=sentences.float() if sentences.is_floating_point() else sentences,
             condition_mask=torch.from_numpy(np.arange(counts.max()) < counts[:, None]),
         )
+
+    def encode(self, samples: Sequence[Any], first: int = 0) -> Batch:
+        """Triples (image, image, sentence); images as for the images task, squeezed to size.
+
+        Raises:
+            ValueError: Naming the sample that is none; or if the run was trained on frozen
+                features, which a raw image does not have.
+        """
+        from PIL.Image import Resampling
+
+        features, width = self._shapes()
+        if features or width:
+            raise ValueError("samples: expected a run on images, got one on frozen features")
+        size = self.image_size
+        columns: dict[str, list[Any]] = {"left": [], "right": [], "words": []}
+        for number, sample in enumerate(samples, first):
+            if not isinstance(sample, (tuple, list)) or len(sample) != 3:
+                raise wrong_sample(number, "(image, image, sentence)", type(sample).__name__)
+            *images, sentence = sample
+            if not isinstance(sentence, str) or not split_words(sentence):
+                raise wrong_sample(number, "a sentence of at least one word", repr(sentence)[:40])
+            for side, image in zip(("left", "right"), images, strict=True):
+                rgb = picture(image, number, ("RGB", (size, size))).convert("RGB")
+                rgb = rgb.resize((size, size), Resampling.BILINEAR)
+                columns[side].append(np.asarray(rgb).transpose(2, 0, 1))
+            columns["words"] += encode([sentence], self.buckets)
+        return self.as_batch(columns, len(columns["words"]), first)
 
     def baselines(self, split: str) -> dict[str, float]:
         """Also what a table of sentences knows: the commoner answer of each in training."""

@@ -17,6 +17,7 @@ from nacgraph.tasks.points import clouds
 from nacgraph.tasks.points.layouts import read_layout
 from nacgraph.tasks.points.solids import generated
 from nacgraph.tasks.points.tokenizer import PointTokenizer
+from nacgraph.tasks.samples import wrong_sample
 from nacgraph.tasks.splits import Data, Table
 from nacgraph.tasks.table import TableTask
 from nacgraph.utils.check import check_at_least, check_choice, check_whole
@@ -147,6 +148,26 @@ class Points(TableTask):
             torch.from_numpy(table.labels[index]),
             torch.from_numpy(np.asarray(index, np.int64)),
         )
+
+    def encode(self, samples: Sequence[Any], first: int = 0) -> Batch:
+        """Clouds, arrays (P, 3) of at least ``count`` points; they need not be normalised."""
+        points = np.zeros((len(samples), self.count, 3), np.float32)
+        for row, sample in enumerate(samples):
+            number, wanted = first + row, f"an array (P, 3) of at least {self.count} points"
+            try:
+                cloud = np.asarray(sample, np.float64)
+            except (TypeError, ValueError, RuntimeError):
+                raise wrong_sample(number, wanted, type(sample).__name__) from None
+            if cloud.ndim != 2 or cloud.shape[1] != 3 or len(cloud) < self.count:
+                raise wrong_sample(number, wanted, f"shape {cloud.shape}")
+            if problem := clouds.cloud_problem(cloud):
+                raise ValueError(f"sample {number}: {problem}")
+            cloud = clouds.normalised(cloud[None])
+            if cloud.shape[1] > self.count:
+                # The same choice whatever the place among the samples.
+                cloud = clouds.shuffled(cloud, (self.data_seed,), self.count)
+            points[row] = cloud[0]
+        return self.as_batch({"points": points}, len(samples), first)
 
     def max_tokens(self, tokenizer: nn.Module) -> int:
         """One a point."""

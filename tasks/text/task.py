@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import string
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import nn
 
 from nacgraph.tasks.base import Batch, register_task
 from nacgraph.tasks.data_report import DataReport
+from nacgraph.tasks.samples import wrong_sample
 from nacgraph.tasks.splits import Data, Table
 from nacgraph.tasks.table import TableTask
 from nacgraph.tasks.text.generated import generated
@@ -141,6 +143,18 @@ class Text(TableTask):
             labels=torch.from_numpy(table.labels[index].astype(np.int64)),
             index=torch.from_numpy(np.asarray(index, np.int64)),
         )
+
+    def encode(self, samples: Sequence[Any], first: int = 0) -> Batch:
+        """Texts, str (as UTF-8) or bytes; what is too long is cut, as in training."""
+        texts = []
+        for number, sample in enumerate(samples, first):
+            text = sample.encode("utf-8", "replace") if isinstance(sample, str) else sample
+            if not isinstance(text, builtins.bytes):
+                raise wrong_sample(number, "a text", type(sample).__name__)
+            if not text:
+                raise wrong_sample(number, "a text", "an empty one")
+            texts.append(text)
+        return self.as_batch({"text": texts}, len(texts), first)
 
     def tokenizer(self, dim: int, seed: int = 0) -> nn.Module:
         """Byte and position embeddings and the local stem, started from ``seed``."""

@@ -158,7 +158,7 @@ def test_what_cannot_be_frozen() -> None:
             freeze(build(), mode)
     model = build()
     design = model.generator()
-    per_sample = CircuitDesign(**{k: t.expand(2, -1, -1) for k, t in vars(design).items()})
+    per_sample = CircuitDesign(**{k: t.expand(2, -1, -1) for k, t in design.descriptors().items()})
     model.generator.forward = lambda *_: per_sample  # type: ignore[method-assign]
     with pytest.raises(ValueError, match="shared by all samples, got a conditional one"):
         freeze(model)

@@ -93,11 +93,16 @@ def test_every_mode_trains_what_it_says(mode: str, graphs: str) -> None:
             assert p.grad is not None and torch.isfinite(p.grad).all(), name
 
 
-def test_training_needs_a_generator_and_evaluation_repeats_itself() -> None:
+def test_training_draws_from_pytorchs_generator_and_evaluation_repeats_itself() -> None:
     model, batch = make(eval_mode="concrete"), batch_of([5, 3])
-    with pytest.raises(ValueError, match="generator: expected a torch.Generator"):
-        model.train()(batch)
+    model.train()
+    torch.manual_seed(3)
+    first, second = model(batch).logits, model(batch).logits
+    torch.manual_seed(3)
+    assert torch.equal(model(batch).logits, first) and not torch.equal(first, second)
+    state = torch.get_rng_state()
     model.eval()
+    assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(model(batch).logits, model(batch).logits)
 
 

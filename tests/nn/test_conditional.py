@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -23,7 +21,7 @@ def generator(seed: int = 0) -> ConditionalGenerator:
 
 
 def tensors(design: CircuitDesign) -> list[Tensor]:
-    return [getattr(design, field.name) for field in dataclasses.fields(design)]
+    return list(design.descriptors().values())
 
 
 def tokens(*shape: int, seed: int = 0) -> Tensor:

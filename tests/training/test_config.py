@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from nacgraph.cli.options import parse
-from nacgraph.cli.plan import check_parts
 from nacgraph.training.config import PRESETS, RunConfig, dump_config
+from nacgraph.training.plan import check_parts
 from nacgraph.training.run import read_config
 from nacgraph.utils.errors import ConfigError
 

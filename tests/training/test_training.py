@@ -15,7 +15,6 @@ import torch
 from small_run import arguments, final_tensors, metrics, same, start
 
 from nacgraph.cli.options import parse
-from nacgraph.cli.plan import make_plan
 from nacgraph.cli.train import main
 from nacgraph.tasks import Batch, ListOps
 from nacgraph.training.config import RunConfig
@@ -26,6 +25,7 @@ from nacgraph.training.optim import (
     make_optimizer,
     noise_generator,
 )
+from nacgraph.training.plan import make_plan
 from nacgraph.training.run import build_model, build_target, build_task, load_run
 from nacgraph.training.scoring import score
 from nacgraph.utils.progress import ProgressCounter
@@ -210,7 +210,8 @@ def test_a_changed_configuration_is_refused_field_by_field(
     assert f"width: expected 8 as in {unbroken}, got 10" in said
     assert "steps: expected 12" in said and "prior: expected 'ring_of_cliques'" in said
     assert said.count("error:") == 3
-    plan = make_plan(parse(["--resume", str(unbroken), "--threads=2"]))
+    parsed = parse(["--resume", str(unbroken), "--threads=2"])
+    plan = make_plan(parsed.config, parsed.asked)
     assert plan.config.threads == 2 and plan.config.width == 8
     assert main(["--resume", str(unbroken)]) == 0
     assert "is complete" in capsys.readouterr().out
@@ -220,8 +221,6 @@ def test_nan_stops_before_the_weights_change(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     usual, calls = ListOps.loss, []
-    # The estimate of memory would take losses of its own.
-    monkeypatch.setattr("nacgraph.training.doctor.memory_line", lambda config: None)
 
     def broken(self: ListOps, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         calls.append(batch.index.tolist())

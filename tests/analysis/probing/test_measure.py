@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -182,7 +182,7 @@ class Conditional(nn.Module):
 
     def forward(self, tokens: Tensor, mask: Tensor) -> CircuitDesign:
         design = self.inner()
-        each = (getattr(design, f.name) for f in fields(design))
+        each = design.descriptors().values()
         return CircuitDesign(*(x.expand(len(tokens), *x.shape) for x in each))
 
 

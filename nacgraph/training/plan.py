@@ -1,16 +1,19 @@
-"""What a training command is about to do: which folder, which configuration, which checkpoint."""
+"""What a training is about to do: which folder, which configuration, which checkpoint."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nacgraph.cli.options import Parsed
 from nacgraph.training.checkpoint import Checkpoint, newest_valid
 from nacgraph.training.config import FREE_ON_RESUME, RunConfig
-from nacgraph.training.run import read_config
+from nacgraph.training.folder import read_data_record
+from nacgraph.training.plugins import missing
+from nacgraph.training.run import plugin_files, read_config
+from nacgraph.utils.commands import command_line
 from nacgraph.utils.errors import CheckpointError, ConfigError
 
 
@@ -22,6 +25,11 @@ class Plan:
     folder: Path
     checkpoint: Checkpoint | None
     notes: list[str]
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is nothing left to train: the run has its results."""
+        return self.checkpoint is not None and (self.folder / "summary.json").is_file()
 
 
 def process_rank(config: RunConfig) -> int:
@@ -55,14 +63,29 @@ def numbered(folder: Path) -> list[Path]:
     return found
 
 
-def make_plan(parsed: Parsed, first: bool = True) -> Plan:
+def make_plan(config: RunConfig, asked: Collection[str] = (), notes: Sequence[str] = ()) -> Plan:
     """Find the run folder and, when resuming, its configuration and newest valid checkpoint.
 
+    Args:
+        config: What is to be trained.
+        asked: Fields that were asked for, rather than left to defaults: a resumed run must agree
+            in these, and only these, with what it began as.
+        notes: Remarks so far.
+
     Raises:
-        ConfigError: If the folder is in use, is no run, or was made by another configuration.
+        ConfigError: If the folder is in use, is no run, or was made by another configuration; if
+            a part that the configuration names does not exist.
         CheckpointError: If all checkpoints of the run are damaged.
     """
-    config, notes = parsed.config, list(parsed.notes)
+    plan = _place(config, asked, list(notes), first=process_rank(config) == 0)
+    plan = replace(plan, config=as_launched(plan.config))
+    if problems := plan.config.problems():
+        raise ConfigError(problems)
+    check_parts(plan.config)
+    return plan
+
+
+def _place(config: RunConfig, asked: Collection[str], notes: list[str], first: bool) -> Plan:
     existing = numbered(Path(config.out) if config.out else default_folder(config))
     if config.resume == "none":
         folder = existing[0] if config.out else existing[-1]
@@ -85,11 +108,11 @@ def make_plan(parsed: Parsed, first: bool = True) -> Plan:
     stored = read_config(folder)
     changed = [
         f"{name}: expected {getattr(stored, name)!r} as in {folder}, got {getattr(config, name)!r}"
-        for name in parsed.asked
+        for name in asked
         if name not in FREE_ON_RESUME and getattr(config, name) != getattr(stored, name)
     ]
-    if stored.plugin and not config.plugin:
-        changed.append(f"plugin: expected --plugin {' '.join(stored.plugin)}, as the run, got none")
+    if absent := missing(plugin_files(stored, read_data_record(folder))):
+        changed.append(f"plugin: {absent}")
     if changed:
         raise ConfigError(changed)
     checkpoint, skipped = newest_valid(folder / "checkpoints")
@@ -100,12 +123,13 @@ def make_plan(parsed: Parsed, first: bool = True) -> Plan:
         raise ConfigError(
             [
                 f"resume: expected an unfinished run, got {folder}, which holds weights but no "
-                f"step to go on from; begin a new run with them: nacgraph train --start {folder}"
+                "step to go on from; begin a new run with them: "
+                + command_line("train", "--start", folder, plugins=config.plugin)
             ]
         )
-    # What may differ is taken from this command line as far as it was asked for.
-    free = {k: getattr(config, k) for k in FREE_ON_RESUME if k in parsed.asked}
-    free |= {"plugin": config.plugin, "resume": config.resume}
+    # What may differ is taken from this call as far as it was asked for.
+    free = {k: getattr(config, k) for k in FREE_ON_RESUME if k in asked}
+    free |= {"plugin": config.plugin or stored.plugin, "resume": config.resume}
     return Plan(replace(stored, **free), folder, checkpoint, notes)
 
 
