@@ -16,7 +16,7 @@ COMMANDS = {  # name: what it does; each is nacgraph/cli/NAME.py with main(argv)
     "compare": "how alike the wirings of two runs are",
     "embed": "circuits of a conditional run, and what they go with",
     "fewshot": "new classes from a few samples, beside a baseline",
-    "renditions": "accuracy on images drawn otherwise, bent and spoilt",
+    "renditions": "accuracy on images drawn, distorted and corrupted",
     "sweep": "a grid of runs from a recipe: tables, curves, paired tests",
     "prune": "a smaller run without the modules that matter least",
     "export": "a trained circuit as ONNX or a torch program",

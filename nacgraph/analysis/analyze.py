@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nacgraph.analysis.summary import read_summary
 from nacgraph.utils.check import check_at_least
 from nacgraph.utils.files import write_atomically
 from nacgraph.utils.result import write_json
@@ -120,7 +120,9 @@ class Analysis:
 
     def to_networkx(self) -> Graph:
         """Processors and read-outs with their rows as attributes, links with P > 0.5."""
-        graph = self.design.to_networkx(self.run.circuit.circuit.kernel.bandwidth)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that no link is strong, stats say too
+            graph = self.design.to_networkx()
         for node, row in enumerate([*self.modules, *self.readouts]):
             # "role" says what a module reads, as in the report; so what it is goes by "kind".
             graph.nodes[node]["kind"] = graph.nodes[node].pop("role")
@@ -183,18 +185,18 @@ def analyze(
         ValueError: If the run has no circuit or one for every sample, or a number is out of range.
 
     Example:
-        ``analyze(nacgraph.training.run.load_run(Path("runs/x"))).figure("circuit")``
+        >>> found = analyze(nacgraph.load("runs/x"))  # doctest: +SKIP
+        >>> found.figure("circuit")  # doctest: +SKIP
     """
     check_at_least(1, nulls=nulls, draws=draws, seeds=seeds, workers=workers)
     check_at_least(0, seed=seed, samples=samples, lesion_samples=lesion_samples or 0)
     import torch
 
-    model = run.circuit
+    model, design = run.circuit, run.design
     with torch.no_grad():
-        design = model.design()
-        among, outward = design.links(model.circuit.kernel.bandwidth)
-    link = among.double().fill_diagonal_(1.0).numpy()
-    readout_link = outward.double().numpy()
+        among, outward = design.links()
+    link = among.double().fill_diagonal_(1.0).cpu().numpy()
+    readout_link = outward.double().cpu().numpy()
     config = run.config
     measure = partial(
         graph_statistics,
@@ -228,7 +230,7 @@ def analyze(
         "run": str(run.path),
         "checkpoint": {"name": run.checkpoint.path.name, "step": run.checkpoint.state["step"]},
         "config": {k: v for k, v in asdict(config).items() if k not in ("out", "resume")},
-        "summary": read_summary(run.path),
+        "summary": run.summary,
         **found,
         "modules": modules_table(link, probe),
         "readouts": readouts_table(readout_link, probe),
@@ -257,11 +259,11 @@ def _in_a_process(measure: Callable[[], dict[str, Any]]) -> Iterator[Callable[[]
 
     import torch
 
-    from nacgraph.utils.registry import loaded_plugins
+    from nacgraph.utils.registry import LOADED
 
     # Not forked: the threads of PyTorch do not survive that.
     pool = ProcessPoolExecutor(1, get_context("spawn"))
-    waiting = pool.submit(_with_plugins, loaded_plugins(), measure)
+    waiting = pool.submit(_with_plugins, list(LOADED), measure)
     pool.shutdown(wait=False)
     threads = torch.get_num_threads()
     torch.set_num_threads(threads - 1)  # threads that have to wait for a core cost far more

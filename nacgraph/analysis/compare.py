@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nacgraph.analysis.summary import read_summary
+from nacgraph.training.folder import read_summary
 from nacgraph.training.run import Run, read_config, require_circuit
 from nacgraph.utils.check import check_at_least
 from nacgraph.utils.progress import percent
@@ -206,7 +206,7 @@ def _side(name: str, given: Run | Path | str | np.ndarray) -> _Side:
 
         return _Side(name, check_links(given, name), None, {"value": None, "reason": "no run"})
     folder = given.path if isinstance(given, Run) else Path(given)
-    config = read_config(folder)
+    config = given.config if isinstance(given, Run) else read_config(folder)
     require_circuit(config, folder)
     return _Side(str(folder), read_links(folder), config, accuracy(folder))
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from nacgraph.analysis.summary import read_summary
 from nacgraph.models.pruning import kept_count, prune, ranking
 from nacgraph.training.checkpoint import save_checkpoint
-from nacgraph.training.folder import RunFolder
+from nacgraph.training.folder import RunFolder, read_summary
 from nacgraph.training.results import circuit
 from nacgraph.training.run import build_target
 from nacgraph.training.scoring import score
@@ -145,7 +144,7 @@ def rank_modules(
     """
     check_at_least(0, lesion_samples=lesion_samples or 0, seed=seed)
     with torch.no_grad():
-        link = model.design().links(model.circuit.kernel.bandwidth)[0]
+        link = model.design().links()[0]
     cost = None
     if order == "contribution":
         from nacgraph.analysis.probing import affordable, measured_contributions
@@ -169,5 +168,5 @@ def pruned(folder: Path, before: Run) -> dict[str, Any]:
         "modules": len(made["kept"]),
         "parameters": summary["parameters"],
         "val_accuracy": summary["val_accuracy"],
-        "val_accuracy_before": read_summary(before.path).get("val_accuracy"),
+        "val_accuracy_before": before.summary.get("val_accuracy"),
     }

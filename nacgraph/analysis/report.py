@@ -81,7 +81,7 @@ def report_data(gallery: Gallery, pictures: list[Picture], notes: list[str]) -> 
         target=gallery.target,
         pictures=pictures,
         notes=[*stats["notes"], *stats["summary"].get("warnings", []), *notes],
-        commands=[command_line(*words, plugins=config.plugin) for words in commands],
+        commands=[command_line(*words, plugins=run.plugins) for words in commands],
     )
 
 

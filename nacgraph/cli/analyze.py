@@ -49,7 +49,7 @@ def work(arguments: argparse.Namespace) -> str:
     from nacgraph.analysis import analyze
 
     prepare(arguments)
-    told = ProgressPrinter()
+    progress = ProgressPrinter()
     found = analyze(
         read_circuit(arguments.run, **task_arguments(arguments)),
         nulls=arguments.nulls,
@@ -59,11 +59,11 @@ def work(arguments: argparse.Namespace) -> str:
         samples=arguments.samples,
         lesion_samples=arguments.lesion_samples,
         workers=2,
-        progress=told,
+        progress=progress,
     )
     out = found.save(arguments.out or arguments.run / "analysis")
     if arguments.html:
-        page = found.report(out / "report.html", pictures=out / "figures", progress=told)
+        page = found.report(out / "report.html", pictures=out / "figures", progress=progress)
         print(f"report     {page}", file=sys.stderr)
     then = command_line("prune", arguments.run, "--curve", plugins=arguments.plugin)
     print(f"results    {out}\nnext       {then}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Fine-tuning on an episode's support: what learns, for how long, and what is then answered."""
+"""Fine-tuning on the support samples of an episode, and answering its queries."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nacgraph.training.optim import clip_gradients, learning_rate, make_optimize
 
 PARTS = ("codes", "signatures", "head", "all")
 CLIP = 1.0  # largest gradient norm
-ASKED = 64  # queries answered at once
+AT_ONCE = 64  # queries answered at once
 
 Tokens = tuple[Tensor, Tensor]
 
@@ -31,10 +31,10 @@ class Recipe:
     Attributes:
         parts: What learns beside the new head; some of :data:`PARTS`.
         steps: Steps of AdamW, without weight decay.
-        rate: Its learning rate at the start; then a cosine down to 1 %. See :func:`usual_rate`.
-        signature_rate: Factor of it for signatures, of which only directions count.
-        batch_size: Support samples a step; all of them where they are no more.
-        precision: Of the forward pass, "32" or "bf16-mixed".
+        rate: Learning rate at the start; then a cosine down to 1 %. See :func:`usual_rate`.
+        signature_rate: Factor of the rate for signatures, of which only directions count.
+        batch_size: Support samples a step, at most.
+        precision: Precision of the forward pass, "32" or "bf16-mixed".
         seed: Seed of the order of samples.
     """
 
@@ -48,7 +48,7 @@ class Recipe:
 
 
 def usual_rate(parts: tuple[str, ...]) -> float:
-    """A learning rate that suits what learns: all weights move little, a few have to move far.
+    """A learning rate that suits what learns: low for all weights, higher for a few.
 
     Measured on held-out Fashion-MNIST classes: with all, 0.001 beats 0.0003 and 0.003; with head
     or codes alone 0.05 beats 0.01 and 0.001.
@@ -62,10 +62,10 @@ def parts_of(text: str) -> tuple[str, ...]:
     Raises:
         ValueError: If one is unknown, or there is none.
     """
-    asked = [part.strip() for part in text.split(",")]
-    if unknown := [part for part in asked if part not in PARTS]:
+    names = [part.strip() for part in text.split(",")]
+    if unknown := [part for part in names if part not in PARTS]:
         raise ValueError(f"adapt: expected some of {', '.join(PARTS)}, got {', '.join(unknown)!r}")
-    return tuple(part for part in PARTS if part in asked)
+    return tuple(part for part in PARTS if part in names)
 
 
 def above_head(model: Model) -> tuple[str, Any]:
@@ -78,12 +78,12 @@ def above_head(model: Model) -> tuple[str, Any]:
 def learning(model: Model, parts: tuple[str, ...]) -> dict[str, nn.Parameter]:
     """The parameters that learn beside the new head, by name.
 
-    What pre-training could not change, as the signatures of a complete graph, does not learn here
-    either.
+    What pre-training could not change, such as the signatures of a complete graph, does not learn
+    here either.
 
     Raises:
-        ValueError: If codes or signatures are asked for where every sample has its own, or the
-            model is no circuit.
+        ValueError: If codes or signatures are to learn but every sample has its own, or the model
+            has no circuit.
     """
     wanted = [part for part in parts if part in ("codes", "signatures")]
     circuit = model.config if isinstance(model, NAC) else None
@@ -116,8 +116,8 @@ def adapt(model: Model, support: Batch, ways: int, recipe: Recipe, episode: int 
     r"""A copy of ``model`` with a new head for ``ways`` classes, fine-tuned on ``support``.
 
     The head starts at zero: before the first step all classes are equally likely. Graphs are those
-    of evaluation, so that what learns is what answers; nothing is drawn but the order of samples,
-    which seed, episode and number of samples decide.
+    of evaluation. Only the order of samples is random; seed, episode and number of samples decide
+    it.
 
     Args:
         model: Left as it is.
@@ -163,11 +163,11 @@ def adapt(model: Model, support: Batch, ways: int, recipe: Recipe, episode: int 
 def _answerer(
     tuned: Model, support: Batch, recipe: Recipe, whole: bool
 ) -> Callable[[Tensor], Tensor]:
-    """Logits of rows of the support; what does not learn is made once."""
+    """A function from rows of the support to their logits; what does not learn is computed once."""
     above = above_head(tuned)[1]
     head = above.head
     if not whole:
-        # The head is linear and confidences sum to one: it may as well come after the vote.
+        # The head is linear and confidences sum to one, so it can come after the vote.
         above.head = nn.Identity()
         with torch.no_grad():
             features = answered(tuned, support, recipe.precision)
@@ -185,7 +185,7 @@ def _rows(tokens: Tokens | None, rows: Tensor) -> Tokens | None:
 
 
 def _logits(model: Model, batch: Batch, precision: str, made: Tokens | None = None) -> Tensor:
-    """What the model answers as it is evaluated; gradients pass."""
+    """Logits as in evaluation, with gradients."""
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
         tokens, mask = model.tokenizer(batch) if made is None else made
         if not isinstance(model, NAC):
@@ -198,6 +198,6 @@ def _logits(model: Model, batch: Batch, precision: str, made: Tokens | None = No
 
 @torch.no_grad()
 def answered(model: Model, batch: Batch, precision: str = "32") -> Tensor:
-    """Logits of a batch of any size (B, C), some samples at a time."""
-    starts = range(0, len(batch), ASKED)
-    return torch.cat([_logits(model, batch.rows(slice(k, k + ASKED)), precision) for k in starts])
+    """Logits (B, C) of a batch of any size, :data:`AT_ONCE` samples at a time."""
+    starts = range(0, len(batch), AT_ONCE)
+    return torch.cat([_logits(model, batch.rows(slice(k, k + AT_ONCE)), precision) for k in starts])

@@ -1,4 +1,4 @@
-"""Episodes: a few samples of new classes to learn from, and others to be asked about."""
+"""Episodes: a few samples of new classes to learn from, and others to answer."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class Pool:
 
 @dataclass(frozen=True)
 class Episode:
-    """One small problem: tell ``classes`` apart, having seen ``support``.
+    """One small problem: classify samples into ``classes`` after learning from ``support``.
 
-    Labels are places in ``classes``. The samples of a smaller number of shots are among those of
-    a larger one, and the queries are the same.
+    Labels are indices into ``classes``. The support of fewer shots is part of the support of more,
+    and the queries are the same.
     """
 
     number: int
@@ -49,7 +49,7 @@ class Episode:
 def make_pool(task: TableTask, known: Collection[str], ways: int, samples: int) -> Pool:
     """The samples of those classes of a task that are not among ``known``.
 
-    All splits serve: of classes that pre-training has not seen, none is used up.
+    All splits are used, since pre-training has seen none of these classes.
 
     Args:
         task: Its data is read here.
@@ -102,10 +102,10 @@ def draw_episode(
     Args:
         pool: Where classes and samples come from.
         ways: Classes.
-        shots: Samples of each to learn from.
-        queries: Samples of each to be asked about.
+        shots: Samples of each class to learn from.
+        queries: Other samples of each class, to answer.
         seed: Seed of all episodes.
-        number: Which one, from 0.
+        number: Number of the episode, from 0.
 
     Raises:
         ValueError: If a count is below one, or the pool is too small for it.
@@ -117,29 +117,29 @@ def draw_episode(
         raise ValueError(f"ways: expected at most the {len(pool.classes)} classes, got {ways}")
     rng = np.random.default_rng((seed, number))
     chosen = rng.permutation(len(pool.classes))[:ways]
-    learned, asked = [], []
+    support_rows, query_rows = [], []
     for k in chosen:
         rows = rng.permutation(np.flatnonzero(pool.table.labels == k))
         if len(rows) < queries + shots:
             raise ValueError(
                 f"class {pool.classes[k]}: expected {queries} + {shots} samples, got {len(rows)}"
             )
-        asked.append(rows[:queries])
-        learned.append(rows[queries : queries + shots])
+        query_rows.append(rows[:queries])
+        support_rows.append(rows[queries : queries + shots])
     classes = tuple(pool.classes[k] for k in chosen)
-    support, query = _batch(pool, learned), _batch(pool, asked)
+    support, query = _batch(pool, support_rows), _batch(pool, query_rows)
     return Episode(number, classes, support, query, digest(classes, support, query))
 
 
 def _batch(pool: Pool, rows: list[np.ndarray]) -> Batch:
-    """The rows of every class as one batch, labelled by place, without augmentation."""
+    """The rows of every class as one batch, labelled by index, without augmentation."""
     labels = np.repeat(np.arange(len(rows)), [len(own) for own in rows])
     table = replace(pool.table.take(np.concatenate(rows)), labels=labels)
     return pool.task.collate(table, np.arange(len(labels)), None)
 
 
 def digest(classes: Sequence[str], *batches: Batch) -> str:
-    """What tells whether two episodes are the same: sixteen digits of all that is in them."""
+    """Sixteen hexadecimal digits of an episode's content; equal episodes have equal digests."""
     found = hashlib.sha256("\0".join(classes).encode())
     for batch in batches:
         for field in fields(batch):

@@ -228,10 +228,9 @@ def _summarize(
         if len(both) == 2:
             right, other = ([row["right"] for row in each] for each in both)
             apart = [a - b for a, b in zip(right, other, strict=True)]
-            asked = both[0][0]["n"]
-            found = mean_interval([d / asked for d in apart]).as_dict()
-            found["p"] = sign_flip_p(apart)
-            differences.append({"adapt": adapt, "shots": few, **found})
+            found = mean_interval([d / both[0][0]["n"] for d in apart]).as_dict()
+            row = {"adapt": adapt, "shots": few, **found, "p": sign_flip_p(apart)}
+            differences.append(row)
         digests.setdefault(str(few), [row["digest"] for row in both[0]])
     return series, differences, digests
 

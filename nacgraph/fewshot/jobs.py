@@ -222,11 +222,11 @@ def work_off(
                 progress(f"{what}: {where}", done / count)
             began = time.monotonic()
             right, loss = _scored(job)
-            asked = len(job.episode.queries)
+            n = len(job.episode.queries)
             known[key] = job.row | {
                 "right": right,
-                "n": asked,
-                "accuracy": right / asked,
+                "n": n,
+                "accuracy": right / n,
                 "loss": loss,
                 "seconds": round(time.monotonic() - began, 3),
             }
@@ -259,8 +259,7 @@ def _recorded(record: Path) -> dict[tuple[Any, ...], Row]:
     for line in lines:
         try:
             row = json.loads(line)
-            right, asked = int(row["right"]), int(row["n"])
-            if 0 <= right <= asked:
+            if 0 <= int(row["right"]) <= int(row["n"]):
                 found[_key(row)] = row
         except (ValueError, KeyError, TypeError):
             continue

@@ -1,4 +1,4 @@
-"""Pruning: a circuit with fewer modules, the others really gone."""
+"""Pruning: a circuit with fewer modules, the others removed from every tensor."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def ranking(
     contribution: Tensor | None = None,
     seed: int = 0,
 ) -> Tensor:
-    """The modules (U,), those to be kept first; modules that tie stay in their order.
+    """The modules (U,), those to be kept first; ties keep the order of the modules.
 
     Args:
-        order: "degree" keeps the best connected, "contribution" those whose removal costs most,
+        order: "degree" keeps the best linked, "contribution" those whose removal costs most,
             "random" any.
         link: Link probabilities P, (U, U).
-        contribution: What removing each module costs, (U,); needed by that order.
-        seed: Decides a random order.
+        contribution: Loss gained without each module, (U,); needed by that order.
+        seed: Seed of a random order.
 
     Raises:
         ValueError: On an unknown order, or if its scores are missing or do not fit.
@@ -75,9 +75,9 @@ def ranking(
 def prune(model: NAC, kept: Sequence[int] | Tensor) -> NAC:
     """A new model of these processors only, in ascending order; read-outs all stay.
 
-    Signatures and codes of the others are gone, and with them their rows in every tensor. The
-    answers equal those of ``model`` with the dropped modules cut off from all others. ``model``
-    stays as it is.
+    Signatures and codes of the others are removed, and with them their rows in every tensor. The
+    answers equal those of ``model`` with these modules cut off from all others. ``model`` stays as
+    it is.
 
     Raises:
         ValueError: If no module is kept, one twice, or one that is not there.

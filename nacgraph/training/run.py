@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch_geometric.data import Data
 
+    from nacgraph.analysis import Analysis, Comparison, Renditions
+    from nacgraph.fewshot import FewShot
     from nacgraph.graph.design import CircuitDesign
     from nacgraph.models.nac import NAC
     from nacgraph.models.transformer import Model
@@ -306,7 +308,7 @@ class Run:
     # What is found out about it, and made of it. These rooms lie above this one, and are opened
     # when they are asked for.
 
-    def analyze(self, **options: Any) -> Any:
+    def analyze(self, **options: Any) -> Analysis:
         """Statistics, pictures and a report: :func:`nacgraph.analysis.analyze` has the options.
 
         ``analyze(nulls=20)`` compares with twenty random graphs.
@@ -315,11 +317,11 @@ class Run:
 
         return analyze(self, **options)
 
-    def compare(self, other: Run | str | Path, **options: Any) -> Any:
+    def compare(self, other: Run | str | Path | np.ndarray, **options: Any) -> Comparison:
         """How alike this circuit and another are: see :func:`nacgraph.analysis.compare`."""
         from nacgraph.analysis import compare
 
-        return compare(self, _as_run(other), **options)
+        return compare(self, other, **options)
 
     def prune(
         self,
@@ -341,14 +343,14 @@ class Run:
 
         return _as_run(prune_run(self, keep=keep, order=order, out=out, **options))
 
-    def fewshot(self, **options: Any) -> Any:
+    def fewshot(self, **options: Any) -> FewShot:
         """New classes from a few samples: see :func:`nacgraph.fewshot.fewshot`."""
         from nacgraph.fewshot import fewshot
 
         return fewshot(self, **options)
 
-    def renditions(self, *others: Run | str | Path, **options: Any) -> Any:
-        """Accuracy on images drawn otherwise, of this run and ``others``: see
+    def renditions(self, *others: Run | str | Path, **options: Any) -> Renditions:
+        """Accuracy of this run and ``others`` on images drawn, distorted and corrupted: see
         :func:`nacgraph.analysis.renditions`."""
         from nacgraph.analysis import renditions
 

@@ -158,3 +158,12 @@ def test_importing_the_analyses_is_light() -> None:
         check=True,
     )
     assert out.stdout.strip() == ""
+
+
+def test_a_run_has_methods_for_its_analyses(run: Run, tmp_path: Path) -> None:
+    assert run.analyze(**{**QUICK, "samples": 0}).modules[0]["module"] == 0
+    small = run.prune(0.5, out=tmp_path / "small")
+    assert small.circuit.config.modules == 3
+    found = run.compare(small, nulls=0)
+    assert found["modules"] == [6, 3]
+    assert run.compare(run.link, nulls=0)["matched_distance"]["value"] < 1e-10

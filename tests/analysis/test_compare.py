@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from nacgraph.analysis import compare
 from nacgraph.priors import get_prior
-from nacgraph.training.run import RunFolder, load_run
+from nacgraph.training.folder import RunFolder
+from nacgraph.training.run import load_run
 
 
 def groups(n: int, count: int) -> np.ndarray:
