@@ -34,7 +34,6 @@ BESIDE = {("graph", "ops")}
 # Doors: methods that import a room further up, only when they are called.
 DOORS = {
     ("models", "training"),
-    ("viz", "analysis"),
     *(("training", room) for room in ("analysis", "fewshot", "export")),  # methods of Run
 }
 # A prior sees a matrix and a task sees logits, neither ever a circuit; pictures see arrays.
@@ -46,10 +45,7 @@ SEES_ONLY = {
 }
 SHORT = 80  # lines of a command: parse, call, print
 # Commands, and what they share, that are still longer. This list only ever shrinks.
-STILL_LONG = {
-    *("analyze", "compare", "dropping", "embed", "episodes", "fewshot", "gallery"),
-    *("options", "prune", "renditions"),
-}
+STILL_LONG = {"options"}
 HEAVY = "graspologic jsonargparse lightning matplotlib numba pandas pytorch_lightning rich sklearn"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +39,12 @@ def prepare(arguments: argparse.Namespace) -> None:
         torch.set_num_threads(arguments.threads)
 
 
-def at_least(arguments: argparse.Namespace, **least: int) -> None:
-    """Raise ValueError unless each of these arguments is at least so much: ``seed=0``."""
-    for name, low in least.items():
-        if (value := getattr(arguments, name)) < low:
-            raise ValueError(f"{name}: expected at least {low}, got {value}")
+def comma_list(name: str, text: str, kind: Callable[[str], Any], wanted: str) -> list:
+    """``"0.5,1"`` → [0.5, 1.0] for ``kind`` float; a ValueError says what was ``wanted``."""
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{name}: expected {wanted}, got {text!r}") from None
 
 
 def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:

@@ -104,8 +104,9 @@ class ConditionalGenerator(BaseGenerator):
         chosen.kept = kept[processors.to(kept.device)]
         return chosen
 
-    def forward(self, condition: Tensor, mask: Tensor | None = None) -> CircuitDesign:
-        """The designs of these samples."""
+    def forward(self, tokens: Any = None, mask: Tensor | None = None) -> CircuitDesign:
+        """The designs of these samples, from their conditioning tokens (B, T, condition_dim)."""
+        condition: Tensor = tokens
         query = self.queries.expand(len(condition), -1, -1)
         asked = self.condition_norm(condition)
         h = query + self.ask(self.query_norm(query), asked, mask)

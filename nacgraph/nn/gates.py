@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any
 
 from torch import Tensor
 
 # A block's own nesting of tensors (…, U, width): one number a module and feature.
-Gates = tuple["Tensor | Gates", ...]
-T = TypeVar("T", bound="Tensor | tuple")
+Gates = tuple[Any, ...]
 
 
-def select_modules(gates: T, kept: Tensor) -> T:
+def select_modules(gates: Any, kept: Tensor) -> Any:
     """The gates of these modules only, in this order: every tensor (…, U, ·) → (…, kept, ·)."""
     if isinstance(gates, Tensor):
-        return gates[..., kept, :]  # type: ignore[return-value]
-    return tuple(select_modules(part, kept) for part in gates)  # type: ignore[return-value]
+        return gates[..., kept, :]
+    return tuple(select_modules(part, kept) for part in gates)

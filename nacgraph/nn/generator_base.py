@@ -43,7 +43,7 @@ class BaseGenerator(nn.Module):
         sizes = c.modules, c.readouts, c.signature_dim, c.code_dim, c.width
         return cls(*sizes, generator=generator)
 
-    def forward(self, tokens: Tensor | None = None, mask: Tensor | None = None) -> CircuitDesign:
+    def forward(self, tokens: Any = None, mask: Tensor | None = None) -> CircuitDesign:
         """The design of these samples."""
         raise NotImplementedError
 

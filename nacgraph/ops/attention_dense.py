@@ -18,7 +18,8 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, graph: Graph | Bi
         query (B, R, H, d) · key, value (B, N, H, d) · output (B, R, H, d)
     """
     if isinstance(graph, BiasGraph):
-        return _biased(*(x.transpose(1, 2) for x in (query, key, value)), graph.bias)
+        query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+        return _biased(query, key, value, graph.bias)
     check_attention(query, key, graph)
     query, key, value = (x.transpose(1, 2) for x in (query, key, value))
     if graph.complete:

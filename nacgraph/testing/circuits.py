@@ -159,7 +159,7 @@ def assert_generator(generator: BaseGenerator, token_dim: int) -> None:
     smaller = generator.select(kept)(tokens, mask)
     _same_design(f"{name}: select({kept.tolist()})", smaller, design.select(kept))
     _same_design(f"{name}: after select", generator(tokens, mask), design)
-    total = sum(value.square().sum() for value in design.descriptors().values())
+    total = torch.stack([value.square().sum() for value in design.descriptors().values()]).sum()
     learning = {n: p for n, p in generator.named_parameters() if p.requires_grad}
     found = torch.autograd.grad(total, list(learning.values()), allow_unused=True)
     idle = [n for n, gradient in zip(learning, found, strict=True) if gradient is None]
@@ -179,19 +179,24 @@ def _ring(draw: torch.Generator) -> SampledGraph:
     return SampledGraph(log_weight.exp(), log_weight, mask, nonempty=True)
 
 
+def _changed(change: Callable[..., Tensor], *graphs: SampledGraph) -> SampledGraph:
+    probability, log_weight, mask = (
+        change(*(getattr(graph, name) for graph in graphs))
+        for name in ("probability", "log_weight", "mask")
+    )
+    return SampledGraph(probability, log_weight, mask, nonempty=True)
+
+
 def _select(graph: SampledGraph, order: Tensor) -> SampledGraph:
-    parts = (graph.probability, graph.log_weight, graph.mask)
-    return SampledGraph(*(part[order][:, order] for part in parts), nonempty=True)
+    return _changed(lambda part: part[order][:, order], graph)
 
 
 def _stack(graphs: list[SampledGraph]) -> SampledGraph:
-    parts = zip(*((g.probability, g.log_weight, g.mask) for g in graphs), strict=True)
-    return SampledGraph(*(torch.stack(part) for part in parts), nonempty=True)
+    return _changed(lambda *parts: torch.stack(parts), *graphs)
 
 
 def _part(graph: SampledGraph, row: int) -> SampledGraph:
-    parts = (graph.probability, graph.log_weight, graph.mask)
-    return SampledGraph(*(part[row] for part in parts), nonempty=True)
+    return _changed(lambda part: part[row], graph)
 
 
 def _sparse(graph: SampledGraph) -> Graph:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch_geometric.data import Data
 
+    from nacgraph.analysis import Analysis, Comparison, Renditions
+    from nacgraph.export import ExportResult
+    from nacgraph.fewshot import FewShot
     from nacgraph.graph.design import CircuitDesign
     from nacgraph.models.nac import NAC
     from nacgraph.models.transformer import Model
@@ -306,20 +309,36 @@ class Run:
     # What is found out about it, and made of it. These rooms lie above this one, and are opened
     # when they are asked for.
 
-    def analyze(self, **options: Any) -> Any:
-        """Statistics, pictures and a report: :func:`nacgraph.analysis.analyze` has the options.
+    def analyze(
+        self,
+        *,
+        nulls: int = 20,
+        seed: int = 0,
+        samples: int = 128,
+        progress: Any = None,
+        **options: Any,
+    ) -> Analysis:
+        """Statistics of the circuit, what its modules do, its pictures and a report.
 
-        ``analyze(nulls=20)`` compares with twenty random graphs.
+        Args:
+            nulls: Random graphs of equal degrees to compare with.
+            seed: Seed of everything that is drawn.
+            samples: Validation samples on which it is measured what modules do; 0: none.
+            progress: Called with (what is done, share done).
+            options: Further ones of :func:`nacgraph.analysis.analyze`.
         """
         from nacgraph.analysis import analyze
 
-        return analyze(self, **options)
+        given = {"nulls": nulls, "seed": seed, "samples": samples, "progress": progress}
+        return analyze(self, **given, **options)
 
-    def compare(self, other: Run | str | Path, **options: Any) -> dict[str, Any]:
-        """How alike this circuit and another are: see :func:`nacgraph.analysis.compare`."""
+    def compare(
+        self, other: Run | str | Path, *, seed: int = 0, nulls: int = 10, progress: Any = None
+    ) -> Comparison:
+        """How far this circuit and another are apart: see :func:`nacgraph.analysis.compare`."""
         from nacgraph.analysis import compare
 
-        return compare(self, _as_run(other), **options)
+        return compare(self, other, seed=seed, nulls=nulls, progress=progress)
 
     def prune(
         self,
@@ -332,38 +351,44 @@ class Run:
         """A smaller run with the share ``keep`` of the modules, in a folder of its own.
 
         Args:
-            keep: Share of the processors that stay.
-            order: What decides who stays: see :func:`nacgraph.analysis.prune_run`.
-            out: The new folder; beside this one if not given.
-            options: Of :func:`nacgraph.analysis.prune_run`.
+            keep: Share of the processors that stays, in (0, 1].
+            order: Which ones: "degree", "contribution" or "random".
+            out: The new folder; ``RUN-keepPERCENT-ORDER`` beside this one if not given.
+            options: Further ones of :func:`nacgraph.analysis.prune_run`.
         """
         from nacgraph.analysis import prune_run
 
-        return _as_run(prune_run(self, keep=keep, order=order, out=out, **options))
+        return load_run(Path(prune_run(self, keep=keep, order=order, out=out, **options)))
 
-    def fewshot(self, **options: Any) -> Any:
-        """New classes from a few samples: see :func:`nacgraph.fewshot.fewshot`."""
+    def fewshot(self, baseline: Run | str | Path | None = None, **options: Any) -> FewShot:
+        """New classes from a few samples, beside a second run if one is given: see
+        :func:`nacgraph.fewshot.fewshot`, which has the options."""
         from nacgraph.fewshot import fewshot
 
-        return fewshot(self, **options)
+        other = load_run(Path(baseline)) if isinstance(baseline, (str, Path)) else baseline
+        return fewshot(self, other, **options)
 
-    def renditions(self, *others: Run | str | Path, **options: Any) -> Any:
+    def renditions(self, *others: Run | str | Path, **options: Any) -> Renditions:
         """Accuracy on images drawn otherwise, of this run and ``others``: see
-        :func:`nacgraph.analysis.renditions`."""
+        :func:`nacgraph.analysis.renditions`, which has the options."""
         from nacgraph.analysis import renditions
 
-        return renditions([self, *map(_as_run, others)], **options)
+        runs = [load_run(Path(o)) if isinstance(o, (str, Path)) else o for o in others]
+        return renditions([self, *runs], **options)
 
-    def export(self, format: str = "onnx", **options: Any) -> Any:
-        """The circuit as a program of its own: see :func:`nacgraph.export.export_run`.
+    def export(
+        self, format: str = "onnx", *, out: str | Path | None = None, **options: Any
+    ) -> ExportResult:
+        """The circuit as a file that answers without nacgraph.
 
         Args:
-            format: "onnx", or another of :mod:`nacgraph.export`.
-            options: Of :func:`nacgraph.export.export_run`.
+            format: "onnx", or "torch" for a .pt2 of ``torch.export``.
+            out: The file; within the run folder if not given.
+            options: Further ones of :func:`nacgraph.export.export_run`.
         """
         from nacgraph.export import export_run
 
-        return export_run(self, format=format, **options)
+        return export_run(self, format, out=None if out is None else Path(out), **options)
 
     # How it looks
 
@@ -441,7 +466,3 @@ def _task(config: RunConfig, record: dict[str, Any], **arguments: Any) -> Task:
     if record["classes"] is not None:
         task.remap_classes(record["classes"])
     return task
-
-
-def _as_run(run: Run | str | Path) -> Run:
-    return run if isinstance(run, Run) else load_run(Path(run))

@@ -53,7 +53,7 @@ def default_of(f: Field[Any]) -> Any:
 
 
 @cache
-def types_of(cls: type) -> dict[str, Any]:
+def types_of(cls: Any) -> dict[str, Any]:
     """Field → its type."""
     return get_type_hints(cls)
 
@@ -118,7 +118,7 @@ def problem(name: str, value: Any, kind: Any, about: Mapping[str, Any]) -> str |
 
 def field_problems(config: Any) -> list[str]:
     """What is wrong with the fields of a dataclass made of :func:`option`, each in one line."""
-    kinds = types_of(type(config))
+    kinds = types_of(type(config))  # type: ignore[arg-type]
     found = (
         problem(f.name, getattr(config, f.name), kinds[f.name], f.metadata)
         for f in fields(config)

@@ -138,5 +138,11 @@ def load_plugin(path: str | Path) -> ModuleType:
     return module
 
 
+def loaded_plugins() -> list[Path]:
+    """The files that :func:`load_plugin` ran in this process."""
+    modules = [m for name, m in sys.modules.items() if name.startswith("nacgraph_plugin_")]
+    return [Path(module.__file__) for module in modules if module.__file__ is not None]
+
+
 def _source(cls: type) -> tuple[str, str]:
     return cls.__module__, cls.__qualname__

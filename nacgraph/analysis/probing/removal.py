@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -150,7 +151,7 @@ class Shared:
         part = self.whole.select(kept, graphs, out)
         return self.circuit.run(part, self.tokens, self.mask, self.first[:, kept]).logits
 
-    def reweighed(self, change: Callable[[Graph, bool], Graph]) -> Tensor:
+    def reweighed(self, change: Callable[[Any, bool], Graph]) -> Tensor:
         """Logits (B, C) of the whole circuit, its graphs changed: ``change(graph, among)``."""
         part = replace(
             self.whole,

@@ -58,7 +58,7 @@ class GatedPropagator(BasePropagator):
         self.state_candidate = linear(dim, dim, bias=False, generator=generator)
         self.ffn = ModFFN(dim, code_dim, factor=factor, generator=generator)
         with torch.no_grad():
-            self.open.bias[dim:] = -KEEP
+            self.open.bias[dim:] = -KEEP  # type: ignore[index]
 
     def modulations(self, codes: Tensor) -> Gates:
         """The gates of its attention, of the layer that opens the unit, and of its ModFFN."""
