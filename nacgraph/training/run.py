@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,8 +14,8 @@ from nacgraph.training.checkpoint import Checkpoint, best_or_newest
 from nacgraph.training.config import RunConfig, read_yaml
 from nacgraph.training.display import as_html
 from nacgraph.training.evaluation import Evaluation, Predictions, evaluate, predict
-from nacgraph.training.folder import COLUMNS, read_data_record, read_summary
-from nacgraph.training.plugins import PluginFile, changes, missing
+from nacgraph.training.folder import read_data_record, read_metrics, read_summary
+from nacgraph.training.plugins import changes, missing, recorded_plugins
 from nacgraph.utils.errors import CheckpointError, ConfigError, nearest
 from nacgraph.utils.registry import load_plugin
 
@@ -188,7 +187,7 @@ class Run:
     @property
     def plugins(self) -> list[Path]:
         """The plugin files that reading this run takes: those that ran here, else its own."""
-        files = plugin_files(self.config, read_data_record(self.path))
+        files = recorded_plugins(self.config.plugin, read_data_record(self.path))
         return [(file.now() or file).path for file in files]
 
     @property
@@ -199,16 +198,8 @@ class Run:
     @property
     def metrics(self) -> Any:
         """``metrics.csv``, a row a logged step: a pandas DataFrame, or without pandas a dict of
-        NumPy columns (float64, NaN where nothing was measured; ``step`` is int64)."""
-        rows: list[list[str]] = []
-        if (path := self.path / "metrics.csv").is_file():
-            with open(path, newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)][1:]
-        values = np.array([[float(v or "nan") for v in row] for row in rows]).reshape(
-            -1, len(COLUMNS)
-        )
-        columns = dict(zip(COLUMNS, values.T, strict=True))
-        columns["step"] = columns["step"].astype(np.int64)
+        NumPy columns."""
+        columns = read_metrics(self.path)
         try:
             import pandas
         except ImportError:
@@ -260,11 +251,9 @@ class Run:
             ValueError: If data and run do not fit.
         """
         given = {"data": data, **task_arguments}
-        given = {name: value for name, value in given.items() if value is not None}
-        if not given:
+        if not (given := {name: value for name, value in given.items() if value is not None}):
             return self
-        record = read_data_record(self.path)
-        return replace(self, task=_task(self.config, record, **given))
+        return replace(self, task=_task(self.config, read_data_record(self.path), **given))
 
     def evaluate(
         self,
@@ -441,15 +430,8 @@ def load_run(folder: Path, **task_arguments: Any) -> Run:
     # be a plugin's) is not needed again.
     model = build_model(replace(config, signature_start="random"), task, None)
     load_weights(model, checkpoint)
-    notes = [*skipped, *changes(plugin_files(config, record))]
+    notes = [*skipped, *changes(recorded_plugins(config.plugin, record))]
     return Run(folder, model.eval(), task, config, checkpoint, notes)
-
-
-def plugin_files(config: RunConfig, record: dict[str, Any]) -> list[PluginFile]:
-    """The plugins of a run, from its data record; without digests where it is an old one."""
-    return record["plugins"] or [
-        PluginFile(Path(path).expanduser().resolve(), None) for path in config.plugin
-    ]
 
 
 def _task(config: RunConfig, record: dict[str, Any], **arguments: Any) -> Task:
@@ -459,7 +441,7 @@ def _task(config: RunConfig, record: dict[str, Any], **arguments: Any) -> Task:
     try:
         task = build_task(config, **arguments)
     except ValueError as error:
-        if absent := missing(plugin_files(config, record)):
+        if absent := missing(recorded_plugins(config.plugin, record)):
             raise ValueError(f"{error}; {absent}") from error
         raise
     task.match_sizes(record["data_signature"])
