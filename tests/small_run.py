@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from nacgraph.training.checkpoint import newest_valid
+from nacgraph.utils.registry import LOADED
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = {
@@ -49,7 +50,8 @@ def start(*argv: str, cwd: Path) -> subprocess.Popen[str]:
 
 def forget_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in another process: no plugin has run (what they registered stays)."""
-    monkeypatch.setattr("nacgraph.training.plugins.LOADED", {})
+    for path in list(LOADED):
+        monkeypatch.delitem(LOADED, path)
     for name in [name for name in sys.modules if name.startswith("nacgraph_plugin_")]:
         monkeypatch.delitem(sys.modules, name)
 

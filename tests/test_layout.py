@@ -45,7 +45,7 @@ SEES_ONLY = {
 }
 SHORT = 80  # lines of a command: parse, call, print
 # Commands, and what they share, that are still longer. This list only ever shrinks.
-STILL_LONG = {"options", "reading"}
+STILL_LONG = {"options"}
 HEAVY = "graspologic jsonargparse lightning matplotlib numba pandas pytorch_lightning rich sklearn"
 
 

@@ -10,9 +10,10 @@ from typing import Any
 from nacgraph.utils.errors import CheckpointError, ConfigError
 
 
-def note(text: str) -> None:
+def note(*lines: str) -> None:
     """Say something beside the result, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    for line in lines:
+        print(line, file=sys.stderr, flush=True)
 
 
 def answer(work: Callable[[], Any], *expected: type[Exception]) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 from nacgraph.cli.answer import answer
 from nacgraph.cli.reading import add_shared, key_values, prepare
+from nacgraph.utils.commands import command_line
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,9 +68,8 @@ def _check(arguments: argparse.Namespace, damage: list[str]) -> str:
     task = task_over(arguments.task, arguments.data, settings, arguments.cache_dir)
     result = inspect_task(arguments.task, task, arguments.digests, ProgressPrinter())
     damage += result["damage"]
-    if arguments.json:
-        return json.dumps(result, indent=1, ensure_ascii=False)
-    return inspection_text(result, arguments.files)
+    text = inspection_text(result, arguments.files)
+    return json.dumps(result, indent=1, ensure_ascii=False) if arguments.json else text
 
 
 def _clip_features(arguments: argparse.Namespace, damage: list[str]) -> str:
@@ -77,4 +77,4 @@ def _clip_features(arguments: argparse.Namespace, damage: list[str]) -> str:
 
     a, report = arguments, partial(print, file=sys.stderr, flush=True)
     made = clip_features(a.data, a.out, a.model, a.text, a.batch_size, report)
-    return f"{made}\nnext       nacgraph train --task nlvr2 --data {made}"
+    return f"{made}\nnext       {command_line('train', '--task', 'nlvr2', '--data', made)}"

@@ -16,6 +16,7 @@ from nacgraph.sweep.recipe import Cell, Recipe, read_recipe
 from nacgraph.sweep.results import failures, write_results
 from nacgraph.sweep.watch import Watching
 from nacgraph.utils.check import check_whole
+from nacgraph.utils.commands import command_line
 from nacgraph.utils.errors import ConfigError
 
 
@@ -124,7 +125,9 @@ class Sweep:
         lines = [tables, *failures(failed, codes)]
         lines.append(f"results    {self.stem}.md, .csv, .tex, pictures")
         done = [job for job in self.jobs if not job.left()]
-        return lines + [f"next       nacgraph analyze {job.folder} --html" for job in done[-1:]]
+        plugins = [f.partition("=")[2] for f in self.flags if f.startswith("--plugin=")]
+        looks = [command_line("analyze", j.folder, "--html", plugins=plugins) for j in done[-1:]]
+        return lines + [f"next       {look}" for look in looks]
 
 
 def plan_sweep(

@@ -76,6 +76,19 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def read_metrics(folder: Path) -> dict[str, np.ndarray]:
+    """``metrics.csv`` as columns: float64, NaN where nothing was measured; "step" is int64."""
+    rows: list[list[str]] = []
+    if (path := folder / "metrics.csv").is_file():
+        with open(path, newline="", encoding="utf-8") as file:
+            # A row that is being written may be short.
+            rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)][1:]
+    values = [[float(value or "nan") for value in row] for row in rows]
+    table = np.array(values, np.float64).reshape(-1, len(COLUMNS))
+    columns = dict(zip(COLUMNS, table.T, strict=True))
+    return {**columns, "step": columns["step"].astype(np.int64)}
+
+
 class RunFolder:
     """Writes a run's files. Only the first process has one."""
 

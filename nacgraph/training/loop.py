@@ -178,7 +178,8 @@ class NACLightning(pl.LightningModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         rank, world = self.trainer.global_rank, self.trainer.world_size
         batches = Steps(self.task, self.step, self.config.steps, rank, world)
-        return DataLoader(batches, batch_size=None, num_workers=0)
+        # A generator of its own: a loader draws a seed, which is not used, from the global one.
+        return DataLoader(batches, batch_size=None, num_workers=0, generator=torch.Generator())
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, _: int) -> Batch:
         return batch.to(device)

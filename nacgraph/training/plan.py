@@ -11,8 +11,8 @@ from typing import Any
 from nacgraph.training.checkpoint import Checkpoint, newest_valid
 from nacgraph.training.config import FREE_ON_RESUME, RunConfig
 from nacgraph.training.folder import read_data_record
-from nacgraph.training.plugins import missing
-from nacgraph.training.run import plugin_files, read_config
+from nacgraph.training.plugins import missing, recorded_plugins
+from nacgraph.training.run import read_config
 from nacgraph.utils.commands import command_line
 from nacgraph.utils.errors import CheckpointError, ConfigError
 
@@ -111,7 +111,7 @@ def _place(config: RunConfig, asked: Collection[str], notes: list[str], first: b
         for name in asked
         if name not in FREE_ON_RESUME and getattr(config, name) != getattr(stored, name)
     ]
-    if absent := missing(plugin_files(stored, read_data_record(folder))):
+    if absent := missing(recorded_plugins(stored.plugin, read_data_record(folder))):
         changed.append(f"plugin: {absent}")
     if changed:
         raise ConfigError(changed)

@@ -6,10 +6,11 @@ import hashlib
 import inspect
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nacgraph.utils.registry import LOADED
 
@@ -49,6 +50,14 @@ class PluginFile:
         by_name = (path for path in LOADED if path.name == self.path.name)
         here = self.path if self.path in LOADED else next(by_content, next(by_name, None))
         return None if here is None else PluginFile(here, LOADED[here])
+
+
+def recorded_plugins(paths: Sequence[str], record: Mapping[str, Any]) -> list[PluginFile]:
+    """The plugins of a run, by its data record; by ``paths``, as its configuration has them, where
+    the record is an old one and has none."""
+    if record["plugins"]:
+        return list(record["plugins"])
+    return [PluginFile(Path(path).expanduser().resolve(), None) for path in paths]
 
 
 def plugins_of(paths: Sequence[str | Path], *parts: type) -> list[PluginFile]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,8 +14,8 @@ from nacgraph.training.checkpoint import Checkpoint, best_or_newest
 from nacgraph.training.config import RunConfig, read_yaml
 from nacgraph.training.display import as_html
 from nacgraph.training.evaluation import Evaluation, Predictions, evaluate, predict
-from nacgraph.training.folder import COLUMNS, read_data_record, read_summary
-from nacgraph.training.plugins import PluginFile, changes, missing
+from nacgraph.training.folder import read_data_record, read_metrics, read_summary
+from nacgraph.training.plugins import changes, missing, recorded_plugins
 from nacgraph.utils.errors import CheckpointError, ConfigError, nearest
 from nacgraph.utils.registry import load_plugin
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data
 
     from nacgraph.analysis import Analysis, Comparison, Renditions
+    from nacgraph.export import ExportResult
     from nacgraph.fewshot import FewShot
     from nacgraph.graph.design import CircuitDesign
     from nacgraph.models.nac import NAC
@@ -187,7 +187,7 @@ class Run:
     @property
     def plugins(self) -> list[Path]:
         """The plugin files that reading this run takes: those that ran here, else its own."""
-        files = plugin_files(self.config, read_data_record(self.path))
+        files = recorded_plugins(self.config.plugin, read_data_record(self.path))
         return [(file.now() or file).path for file in files]
 
     @property
@@ -198,16 +198,8 @@ class Run:
     @property
     def metrics(self) -> Any:
         """``metrics.csv``, a row a logged step: a pandas DataFrame, or without pandas a dict of
-        NumPy columns (float64, NaN where nothing was measured; ``step`` is int64)."""
-        rows: list[list[str]] = []
-        if (path := self.path / "metrics.csv").is_file():
-            with open(path, newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)][1:]
-        values = np.array([[float(v or "nan") for v in row] for row in rows]).reshape(
-            -1, len(COLUMNS)
-        )
-        columns = dict(zip(COLUMNS, values.T, strict=True))
-        columns["step"] = columns["step"].astype(np.int64)
+        NumPy columns."""
+        columns = read_metrics(self.path)
         try:
             import pandas
         except ImportError:
@@ -259,11 +251,9 @@ class Run:
             ValueError: If data and run do not fit.
         """
         given = {"data": data, **task_arguments}
-        given = {name: value for name, value in given.items() if value is not None}
-        if not given:
+        if not (given := {name: value for name, value in given.items() if value is not None}):
             return self
-        record = read_data_record(self.path)
-        return replace(self, task=_task(self.config, record, **given))
+        return replace(self, task=_task(self.config, read_data_record(self.path), **given))
 
     def evaluate(
         self,
@@ -308,20 +298,41 @@ class Run:
     # What is found out about it, and made of it. These rooms lie above this one, and are opened
     # when they are asked for.
 
-    def analyze(self, **options: Any) -> Analysis:
-        """Statistics, pictures and a report: :func:`nacgraph.analysis.analyze` has the options.
+    def analyze(
+        self,
+        *,
+        nulls: int = 20,
+        seed: int = 0,
+        samples: int = 128,
+        progress: Any = None,
+        **options: Any,
+    ) -> Analysis:
+        """Statistics of the circuit, what its modules do, its pictures and a report.
 
-        ``analyze(nulls=20)`` compares with twenty random graphs.
+        Args:
+            nulls: Random graphs of equal degrees to compare with.
+            seed: Seed of everything that is drawn.
+            samples: Validation samples on which it is measured what modules do; 0: none.
+            progress: Called with (what is done, share done).
+            options: Further ones of :func:`nacgraph.analysis.analyze`.
         """
         from nacgraph.analysis import analyze
 
-        return analyze(self, **options)
+        given = {"nulls": nulls, "seed": seed, "samples": samples, "progress": progress}
+        return analyze(self, **given, **options)
 
-    def compare(self, other: Run | str | Path | np.ndarray, **options: Any) -> Comparison:
-        """How alike this circuit and another are: see :func:`nacgraph.analysis.compare`."""
+    def compare(
+        self,
+        other: Run | str | Path | np.ndarray,
+        *,
+        seed: int = 0,
+        nulls: int = 10,
+        progress: Any = None,
+    ) -> Comparison:
+        """How far this circuit and another are apart: see :func:`nacgraph.analysis.compare`."""
         from nacgraph.analysis import compare
 
-        return compare(self, other, **options)
+        return compare(self, other, seed=seed, nulls=nulls, progress=progress)
 
     def prune(
         self,
@@ -334,38 +345,44 @@ class Run:
         """A smaller run with the share ``keep`` of the modules, in a folder of its own.
 
         Args:
-            keep: Share of the processors that stay.
-            order: What decides who stays: see :func:`nacgraph.analysis.prune_run`.
-            out: The new folder; beside this one if not given.
-            options: Of :func:`nacgraph.analysis.prune_run`.
+            keep: Share of the processors that stays, in (0, 1].
+            order: Which ones: "degree", "contribution" or "random".
+            out: The new folder; ``RUN-keepPERCENT-ORDER`` beside this one if not given.
+            options: Further ones of :func:`nacgraph.analysis.prune_run`.
         """
         from nacgraph.analysis import prune_run
 
-        return _as_run(prune_run(self, keep=keep, order=order, out=out, **options))
+        return load_run(Path(prune_run(self, keep=keep, order=order, out=out, **options)))
 
-    def fewshot(self, **options: Any) -> FewShot:
-        """New classes from a few samples: see :func:`nacgraph.fewshot.fewshot`."""
+    def fewshot(self, baseline: Run | str | Path | None = None, **options: Any) -> FewShot:
+        """New classes from a few samples, beside a second run if one is given: see
+        :func:`nacgraph.fewshot.fewshot`, which has the options."""
         from nacgraph.fewshot import fewshot
 
-        return fewshot(self, **options)
+        other = load_run(Path(baseline)) if isinstance(baseline, (str, Path)) else baseline
+        return fewshot(self, other, **options)
 
     def renditions(self, *others: Run | str | Path, **options: Any) -> Renditions:
-        """Accuracy of this run and ``others`` on images drawn, distorted and corrupted: see
-        :func:`nacgraph.analysis.renditions`."""
+        """Accuracy on images drawn, distorted and corrupted, of this run and ``others``: see
+        :func:`nacgraph.analysis.renditions`, which has the options."""
         from nacgraph.analysis import renditions
 
-        return renditions([self, *map(_as_run, others)], **options)
+        runs = [load_run(Path(o)) if isinstance(o, (str, Path)) else o for o in others]
+        return renditions([self, *runs], **options)
 
-    def export(self, format: str = "onnx", **options: Any) -> Any:
-        """The circuit as a program of its own: see :func:`nacgraph.export.export_run`.
+    def export(
+        self, format: str = "onnx", *, out: str | Path | None = None, **options: Any
+    ) -> ExportResult:
+        """The circuit as a file that answers without nacgraph.
 
         Args:
-            format: "onnx", or another of :mod:`nacgraph.export`.
-            options: Of :func:`nacgraph.export.export_run`.
+            format: "onnx", or "torch" for a .pt2 of ``torch.export``.
+            out: The file; within the run folder if not given.
+            options: Further ones of :func:`nacgraph.export.export_run`.
         """
         from nacgraph.export import export_run
 
-        return export_run(self, format=format, **options)
+        return export_run(self, format, out=None if out is None else Path(out), **options)
 
     # How it looks
 
@@ -418,15 +435,8 @@ def load_run(folder: Path, **task_arguments: Any) -> Run:
     # be a plugin's) is not needed again.
     model = build_model(replace(config, signature_start="random"), task, None)
     load_weights(model, checkpoint)
-    notes = [*skipped, *changes(plugin_files(config, record))]
+    notes = [*skipped, *changes(recorded_plugins(config.plugin, record))]
     return Run(folder, model.eval(), task, config, checkpoint, notes)
-
-
-def plugin_files(config: RunConfig, record: dict[str, Any]) -> list[PluginFile]:
-    """The plugins of a run, from its data record; without digests where it is an old one."""
-    return record["plugins"] or [
-        PluginFile(Path(path).expanduser().resolve(), None) for path in config.plugin
-    ]
 
 
 def _task(config: RunConfig, record: dict[str, Any], **arguments: Any) -> Task:
@@ -436,14 +446,10 @@ def _task(config: RunConfig, record: dict[str, Any], **arguments: Any) -> Task:
     try:
         task = build_task(config, **arguments)
     except ValueError as error:
-        if absent := missing(plugin_files(config, record)):
+        if absent := missing(recorded_plugins(config.plugin, record)):
             raise ValueError(f"{error}; {absent}") from error
         raise
     task.match_sizes(record["data_signature"])
     if record["classes"] is not None:
         task.remap_classes(record["classes"])
     return task
-
-
-def _as_run(run: Run | str | Path) -> Run:
-    return run if isinstance(run, Run) else load_run(Path(run))

@@ -16,6 +16,7 @@ from small_run import SIZES, forget_plugins, metrics
 
 import nacgraph
 from nacgraph.__main__ import main
+from nacgraph.tasks.points.solids import POINTS
 from nacgraph.training.run import load_run
 
 CONDITIONAL = {**SIZES, "task": "nlvr2", "batch_size": 4, "steps": 2}
@@ -79,7 +80,7 @@ def test_a_fresh_model_warns_that_it_has_no_edges(run: nacgraph.Run) -> None:
     model = nacgraph.NAC(NACConfig(modules=8, width=16), run.task.tokenizer(16), 10)
     with pytest.warns(UserWarning, match="no edges: no link has P > 0.5, the highest is 0"):
         data = model.design().to_data()
-    assert data.num_edges == 0 and data.num_nodes == 16
+    assert data.num_edges == 0 and data.num_nodes == 8 + model.config.readouts
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert model.design().to_data(min_probability=0.01).num_edges > 0
@@ -213,18 +214,20 @@ def test_files_of_a_folder_are_answered_as_they_are_scored(tmp_path: Path) -> No
 
 
 def test_predictions_of_points(tmp_path: Path) -> None:
-    run = small("points", tmp_path / "run", task_set={"count": 20, "solids": 20})
+    # As many points as clouds have: a choice of them would not be normalised by itself.
+    fixed = {"count": POINTS, "solids": 20, "resample": False}
+    run = small("points", tmp_path / "run", task_set=fixed)
     table = run.task.table("test")  # type: ignore[attr-defined]
     clouds = list(table.columns["points"])
     agree(run, clouds, table.labels, run.summary["test_accuracy"])
     moved = run.predict([5 * clouds[0].astype(float) + 3]).probabilities
     np.testing.assert_allclose(moved, run.predict(clouds[:1]).probabilities, atol=1e-4)
-    many = np.random.default_rng(0).normal(size=(50, 3))
+    many = np.random.default_rng(0).normal(size=(POINTS + 30, 3))
     one, other = run.predict([many]), run.predict([clouds[0], many])
     np.testing.assert_allclose(one.probabilities[0], other.probabilities[1], atol=1e-6)
     for bad, message in (
-        (np.zeros((10, 3)), r"at least 20 points, got shape \(10, 3\)"),
-        (np.full((20, 3), np.nan), "expected finite coordinates, got nan"),
+        (np.zeros((10, 3)), rf"at least {POINTS} points, got shape \(10, 3\)"),
+        (np.full((POINTS, 3), np.nan), "expected finite coordinates, got nan"),
         ("cloud", "got str"),
     ):
         with pytest.raises(ValueError, match=f"sample 0: .*{message}"):
