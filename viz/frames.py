@@ -208,11 +208,13 @@ def _some(frames: Sequence[Frame]) -> None:
 
 
 def _bandwidth(run: Path) -> float:
+    from nacgraph.models.config import NACConfig
     from nacgraph.training.run import read_config
     from nacgraph.utils.errors import ConfigError
 
     try:
-        return read_config(run).bandwidth or DEFAULT_BANDWIDTH
+        model = read_config(run).model
+        return model.bandwidth if isinstance(model, NACConfig) else DEFAULT_BANDWIDTH
     except ConfigError:
         if (run / "config.yaml").is_file():
             raise

@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +97,7 @@ def analyze(arguments: argparse.Namespace) -> Path:
     stats: dict[str, Any] = {
         "run": str(arguments.run),
         "checkpoint": {"name": checkpoint.path.name, "step": checkpoint.state["step"]},
-        "config": {k: v for k, v in asdict(config).items() if k not in ("out", "resume")},
+        "config": {k: v for k, v in config.flat().items() if k not in ("out", "resume")},
         "summary": read_summary(arguments.run),
         **counted(),
         "modules": modules_table(link, seen),
@@ -202,12 +201,12 @@ def _measure(
         names = [name for name in PRIORS.names() if not PRIORS.get(name).is_none]
         return found | {"priors": {name: dict.fromkeys(parts, none) for name in names}}
     priors = {name: get_prior(name) for name in PRIORS.names()}
-    priors[config.prior] = get_prior(config.prior, **config.prior_set)
+    priors[config.prior.name] = get_prior(config.prior.name, **config.prior.parameters)
     found["priors"] = prior_distances(
         link,
         engine.bandwidth,
         engine.signature_dim,
-        kind=config.prior_loss,
+        kind=config.prior.loss,
         seed=arguments.seed,
         priors=priors,
         progress=told,

@@ -8,7 +8,6 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -109,11 +108,11 @@ def read_links(folder: Path) -> np.ndarray:
 
 def differences(a: RunConfig, b: RunConfig) -> dict[str, list[Any]]:
     """The fields in which two configurations differ: ``{field: [A's, B's]}``."""
-    first, second = asdict(a), asdict(b)
+    first, second = a.flat(), b.flat()
     return {
-        name: [first[name], second[name]]
-        for name in first
-        if name not in NOT_COMPARED and first[name] != second[name]
+        name: [first.get(name), second.get(name)]
+        for name in {**first, **second}
+        if name not in NOT_COMPARED and first.get(name) != second.get(name)
     }
 
 

@@ -7,19 +7,18 @@ import inspect
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from nacgraph.cli.inspection import inspected, shown
 from nacgraph.cli.reading import add_shared, key_values, prepare
 from nacgraph.tasks import TASKS, Task, get_task, parameters
-from nacgraph.training.config import RunConfig
+from nacgraph.training.config import short_names
 from nacgraph.utils.errors import nearest
 from nacgraph.utils.progress import ProgressPrinter
 
 DAMAGED = 1
-_FLAGS = {f.name for f in fields(RunConfig)}
+_FLAGS = set(short_names())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

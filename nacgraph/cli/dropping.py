@@ -137,7 +137,7 @@ def _source(run: Path, arguments: argparse.Namespace) -> Source:
     read = read_circuit(run, **task_arguments(arguments))
     model, task, config, checkpoint = read.circuit, read.task, read.config, read.checkpoint
     weights = str(checkpoint.state["sha256"])[:16]
-    return Source(config.model, weights, model, task, config.precision)
+    return Source(config.model_name, weights, model, task, config.precision)
 
 
 def _variants(

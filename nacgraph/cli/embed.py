@@ -6,13 +6,12 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nacgraph.cli.answer import answer
 from nacgraph.cli.reading import add_shared, at_least, prepare, read_circuit, task_arguments
-from nacgraph.training.run import build_nac
+from nacgraph.training.run import build_nac, without_start
 from nacgraph.utils.files import write_atomically
 from nacgraph.utils.progress import ProgressPrinter
 
@@ -103,7 +102,7 @@ def embed(arguments: argparse.Namespace) -> dict[str, Any]:
         "trained": measures(population),
     }
     # Sentences that are alike make like circuits in any network: what training adds is beyond that.
-    fresh = build_nac(replace(config, signature_start="random"), task, None)
+    fresh = build_nac(without_start(config), task, None)
     try:
         result["untrained"] = measures(gather(fresh, task, *sampled, progress=told))
     except ValueError as error:

@@ -92,16 +92,17 @@ def load_sources(arguments: argparse.Namespace) -> list[Source]:
     """The run and its baseline; models of one name go by their folders."""
     folders = [arguments.run] + [arguments.baseline] * (arguments.baseline is not None)
     loaded = [read_run(folder, **task_arguments(arguments)) for folder in folders]
-    names = [run.config.model for run in loaded]
+    names = [run.config.model_name for run in loaded]
     if len(set(names)) < len(names):
         names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
         names = [str(folder) for folder in folders]
     if len(set(names)) < len(names):
         raise ValueError(f"baseline: expected another run, got {folders[1]} again")
-    if len({run.config.task for run in loaded}) > 1:
+    if len({run.config.task.name for run in loaded}) > 1:
         raise ValueError(
-            f"baseline: expected a run of task {loaded[0].config.task}, got {loaded[1].config.task}"
+            f"baseline: expected a run of task {loaded[0].config.task.name}, "
+            f"got {loaded[1].config.task.name}"
         )
     found = []
     for name, folder, run in zip(names, folders, loaded, strict=True):
@@ -122,11 +123,11 @@ def pool_of(
     if arguments.dataset is not None:
         changed["data"] = None if arguments.dataset == "embedded" else arguments.dataset
     given = key_values(arguments.task_set, "task_set")
-    config = replace(config, task_set={**config.task_set, **given})
-    if not issubclass(cls := get_task(config.task), TableTask):
+    config = replace(config, task=config.task.changed(**given))
+    if not issubclass(cls := get_task(config.task.name), TableTask):
         raise ValueError(
             "run: expected a task whose data are classes in tables (a TableTask), got "
-            f"{config.task}"
+            f"{config.task.name}"
         )
     takes = parameters(cls)
     task = build_task(config, **{k: v for k, v in changed.items() if k in takes or k == "data"})
@@ -176,7 +177,7 @@ def recipe_of(source: Source, parts: tuple[str, ...], arguments: argparse.Namesp
         parts,
         arguments.steps,
         usual_rate(parts) if rate is None else rate,
-        source.config.signature_rate if "all" in parts else 1.0,
+        source.config.optimizer.signature_rate if "all" in parts else 1.0,
         arguments.batch_size,
         source.config.precision,
         arguments.seed,

@@ -73,7 +73,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
     tags = task.tags(arguments.split) if arguments.by else {}
     if unknown := [name for name in arguments.by if name not in tags]:
         raise ValueError(
-            f"by: expected one of {', '.join(tags) or 'none'} for task {config.task}, "
+            f"by: expected one of {', '.join(tags) or 'none'} for task {config.task.name}, "
             f"got {unknown[0]!r}"
         )
     hits: dict[int, bool] = {}

@@ -93,7 +93,7 @@ def export(arguments: argparse.Namespace) -> dict[str, Any]:
         "run": arguments.run.resolve().name,
         "checkpoint": checkpoint.path.name,
         "step": str(checkpoint.state["step"]),
-        "task": config.task,
+        "task": config.task.name,
         "modules": str(config.modules),
         "classes": str(task.num_classes),
         "versions": json.dumps(found_versions),

@@ -150,7 +150,7 @@ def summary(
         for few in shots:
             both = [by_place[source.name, name, few] for source in sources]
             for source, mine in zip(sources, both, strict=True):
-                width = source.config.width
+                width = source.config.model.width
                 heads = (width + 1) * arguments.ways
                 learns = sum(p.numel() for p in learning(source.model, parts).values()) + heads
                 series.append(
@@ -170,7 +170,7 @@ def summary(
     settings = ("ways", "queries", "episodes", "steps", "batch_size", "seed")
     return {
         "runs": {
-            s.name: {"folder": str(s.folder), "weights": s.weights, "model": s.config.model}
+            s.name: {"folder": str(s.folder), "weights": s.weights, "model": s.config.model_name}
             for s in sources
         },
         "baseline": sources[1].name if len(sources) > 1 else None,

@@ -46,7 +46,7 @@ class Gallery:
         if self.target is None:  # no prior to follow: communities, the best linked first
             self.order = np.lexsort((-link.sum(1), self.labels))
         else:
-            found = match(torch.from_numpy(link), self.target, kind=config.prior_loss)
+            found = match(torch.from_numpy(link), self.target, kind=config.prior.loss)
             self.order = found.numpy()
         self.positions = force_layout(link)
         self.readout_positions = readout_layout(self.positions, readout_link)
@@ -162,7 +162,7 @@ class Gallery:
     def _distances(self, frames: list[Any]) -> Any:
         from nacgraph.viz import frame_distances
 
-        if self.target is None or self.config.prior_loss != "mse":
+        if self.target is None or self.config.prior.loss != "mse":
             return None
         return frame_distances(frames, self.target)[0]
 
@@ -265,8 +265,8 @@ def report_data(gallery: Gallery, pictures: list[Any], notes: list[str]) -> Repo
     config, stats, run = gallery.config, gallery.stats, gallery.run
     target = None if gallery.target is None else gallery.target.numpy()
     return ReportData(
-        title=f"{config.model} on {config.task}"
-        + ("" if config.prior == "none" else f" under {config.prior}"),
+        title=f"{config.model_name} on {config.task.name}"
+        + ("" if config.prior.name == "none" else f" under {config.prior.name}"),
         facts=facts(config, stats),
         statistics=stats,
         probability=gallery.link,
@@ -288,7 +288,7 @@ def report_data(gallery: Gallery, pictures: list[Any], notes: list[str]) -> Repo
 
 def facts(config: RunConfig, stats: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The key lines at the top of the report."""
-    summary = stats["summary"]
+    summary, engine = stats["summary"], config.nac_config()
     found = [("Run", stats["run"])]
     if summary.get("test_accuracy") is not None:
         text = percent(summary["test_accuracy"])
@@ -307,8 +307,8 @@ def facts(config: RunConfig, stats: Mapping[str, Any]) -> list[tuple[str, str]]:
     found.append(
         (
             "Modules",
-            f"{config.modules} processors, {config.readouts} read-outs, "
-            f"{config.rounds} rounds, width {config.width}",
+            f"{engine.modules} processors, {engine.readouts} read-outs, "
+            f"{engine.rounds} rounds, width {engine.width}",
         )
     )
     if summary.get("parameters"):
@@ -319,7 +319,7 @@ def facts(config: RunConfig, stats: Mapping[str, Any]) -> list[tuple[str, str]]:
         text = f"{summary['prior_loss']:.4f}"
         if summary.get("prior_floor") is not None:
             text += f" (reachable floor {summary['prior_floor']:.4f})"
-        found.append((f"Distance to {config.prior}", text))
+        found.append((f"Distance to {config.prior.name}", text))
     if summary.get("data"):
         found.append(("Data", summary["data"]))
     return [*found, ("Weights", f"step {stats['checkpoint']['step']}, seed {config.seed}")]

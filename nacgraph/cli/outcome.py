@@ -11,6 +11,7 @@ import torch
 
 from nacgraph.cli.plan import Plan
 from nacgraph.graph.forms import isolated, mean_degree
+from nacgraph.models.config import NACConfig
 from nacgraph.models.nac import NAC
 from nacgraph.training.checkpoint import best_or_newest, save_checkpoint
 from nacgraph.training.config import RunConfig
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def headline(config: RunConfig, plan: Plan) -> str:
     """What is run."""
     text = (
-        f"training   {config.model} on {config.task} under prior {config.prior}, "
+        f"training   {config.model_name} on {config.task.name} under prior {config.prior.name}, "
         f"preset {config.preset}, seed {config.seed}"
     )
     if plan.checkpoint is not None:
@@ -41,7 +42,7 @@ def introduce(module: NACLightning, plan: Plan) -> None:
     say(f"model      {module.model.num_parameters():,} parameters: {sizes(config)}")
     say(f"baselines  {beside(module.progress.baselines)}")
     if module.progress.floor is not None:
-        say(f"prior      reachable floor {module.progress.floor:.4f} ({config.prior_loss})")
+        say(f"prior      reachable floor {module.progress.floor:.4f} ({config.prior.loss})")
     kind = device_of(config.device)
     where = f"{kind} × {config.devices}" + (f" × {config.nodes} nodes" * (config.nodes > 1))
     say(f"device     {where}, {torch.get_num_threads()} threads, precision {config.precision}")
@@ -55,10 +56,11 @@ def introduce(module: NACLightning, plan: Plan) -> None:
 
 def sizes(config: RunConfig) -> str:
     """``32 modules, 4 rounds, width 64``, or what a model without modules is made of."""
-    if config.has_circuit():
-        return f"{config.modules} modules, {config.rounds} rounds, width {config.width}"
-    most = f"up to {config.linformer_tokens} sums of " if config.model == "linformer" else ""
-    return f"attention to {most}all tokens, {config.rounds} rounds, width {config.width}"
+    model = config.model
+    if isinstance(model, NACConfig):
+        return f"{model.modules} modules, {model.rounds} rounds, width {model.width}"
+    most = f"up to {model.linformer_tokens} sums of " if model.linformer_tokens else ""
+    return f"attention to {most}all tokens, {model.rounds} rounds, width {model.width}"
 
 
 def finish(module: NACLightning, plan: Plan) -> int:
@@ -74,7 +76,7 @@ def finish(module: NACLightning, plan: Plan) -> int:
         module.folder.save_circuit(arrays)
     baselines = module.task.baselines("test")
     summary = {
-        **{name: getattr(config, name) for name in ("task", "prior", "model", "preset", "seed")},
+        **config.labels(),
         "steps": module.step,
         "seconds": round(module.seconds, 3),
         "parameters": module.model.num_parameters(),

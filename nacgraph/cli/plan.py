@@ -9,7 +9,7 @@ from typing import Any
 
 from nacgraph.cli.options import Parsed
 from nacgraph.training.checkpoint import Checkpoint, newest_valid
-from nacgraph.training.config import FREE_ON_RESUME, RunConfig
+from nacgraph.training.config import FREE_ON_RESUME, RunConfig, shown, to_paths
 from nacgraph.training.run import read_config
 from nacgraph.utils.errors import CheckpointError, ConfigError
 
@@ -43,8 +43,8 @@ def as_launched(config: RunConfig) -> RunConfig:
 
 def default_folder(config: RunConfig) -> Path:
     """``runs/TASK-PRIOR-MODEL-PRESET-sSEED``."""
-    name = f"{config.task}-{config.prior}-{config.model}-{config.preset}-s{config.seed}"
-    return Path("runs") / name
+    words = "-".join(str(word) for word in list(config.labels().values())[:-1])
+    return Path("runs") / f"{words}-s{config.seed}"
 
 
 def numbered(folder: Path) -> list[Path]:
@@ -83,10 +83,11 @@ def make_plan(parsed: Parsed, first: bool = True) -> Plan:
     else:
         folder = Path(config.resume)
     stored = read_config(folder)
+    there, here = to_paths(stored.as_dict()), to_paths(config.as_dict())
     changed = [
-        f"{name}: expected {getattr(stored, name)!r} as in {folder}, got {getattr(config, name)!r}"
-        for name in parsed.asked
-        if name not in FREE_ON_RESUME and getattr(config, name) != getattr(stored, name)
+        f"{shown(path)}: expected {there.get(path)!r} as in {folder}, got {here.get(path)!r}"
+        for path in parsed.asked
+        if path not in FREE_ON_RESUME and here.get(path) != there.get(path)
     ]
     if stored.plugin and not config.plugin:
         changed.append(f"plugin: expected --plugin {' '.join(stored.plugin)}, as the run, got none")
@@ -104,8 +105,10 @@ def make_plan(parsed: Parsed, first: bool = True) -> Plan:
             ]
         )
     # What may differ is taken from this command line as far as it was asked for.
-    free = {k: getattr(config, k) for k in FREE_ON_RESUME if k in parsed.asked}
+    free = {k: getattr(config, k) for k in FREE_ON_RESUME if k in parsed.asked and "." not in k}
     free |= {"plugin": config.plugin, "resume": config.resume}
+    if "task.cache_dir" in parsed.asked:
+        free["task"] = stored.task.changed(cache_dir=config.task.parameters.get("cache_dir"))
     return Plan(replace(stored, **free), folder, checkpoint, notes)
 
 
@@ -124,8 +127,8 @@ def check_parts(config: RunConfig) -> None:
 
     problems = []
     checks: list[Any] = [
-        lambda: get_task(config.task),
-        lambda: get_prior(config.prior, **config.prior_set),
+        lambda: get_task(config.task.name),
+        lambda: get_prior(config.prior.name, **config.prior.parameters),
         config.nac_config if config.has_circuit() else config.transformer_config,
     ]
     for check in checks:

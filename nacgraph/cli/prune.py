@@ -109,10 +109,10 @@ def smaller_run(arguments: argparse.Namespace) -> dict[str, Any]:
         raise ConfigError([f"out: expected a new or empty folder, got {out}"])
     kept = order_of(arguments.order, model, task, arguments, arguments.seed)[:count].sort().values
     small = prune(model, kept)
-    new = replace(config, modules=count, start=None)
+    new = replace(config.with_model(modules=count), start=None)
     target = build_target(new)
     arrays, numbers = circuit(
-        small, task, "cpu", None if target is None else MatchedLoss(target, config.prior_loss)
+        small, task, "cpu", None if target is None else MatchedLoss(target, config.prior.loss)
     )
     print("scoring    the validation split", file=sys.stderr, flush=True)
     found = score(small, task, "val", precision=config.precision)
@@ -137,7 +137,7 @@ def smaller_run(arguments: argparse.Namespace) -> dict[str, Any]:
     folder.save_circuit(arrays)
     folder.save_summary(
         {
-            **{name: getattr(new, name) for name in ("task", "prior", "model", "preset", "seed")},
+            **new.labels(),
             "steps": checkpoint.state["step"],
             "parameters": small.num_parameters(),
             "best_step": checkpoint.state["best_step"],

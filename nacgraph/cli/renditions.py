@@ -80,7 +80,7 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         run = read_run(folder, **task_arguments(arguments))
         model, task, config = run.model, run.task, run.config
         if not isinstance(task, Images):
-            raise ValueError(f"{folder}: expected a run of the images task, got {config.task}")
+            raise ValueError(f"{folder}: expected a run of the images task, got {config.task.name}")
         models.append(model.to(device))
         tasks.append(task)
         names.append(str(folder))

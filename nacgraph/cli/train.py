@@ -14,7 +14,14 @@ from nacgraph.cli.outcome import finish, headline, introduce
 from nacgraph.cli.plan import Plan, as_launched, check_parts, make_plan, process_rank
 from nacgraph.training.checkpoint import best_or_newest, newest_valid
 from nacgraph.training.config import RunConfig
-from nacgraph.training.run import RunFolder, build_model, build_target, build_task, load_weights
+from nacgraph.training.run import (
+    RunFolder,
+    build_model,
+    build_target,
+    build_task,
+    load_weights,
+    without_start,
+)
 from nacgraph.utils.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
@@ -32,8 +39,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         parsed = parse(sys.argv[1:] if argv is None else argv)
         plan = make_plan(parsed, first=process_rank(parsed.config) == 0)
         plan = replace(plan, config=as_launched(plan.config))
-        if problems := plan.config.problems():
-            raise ConfigError(problems)
         check_parts(plan.config)
         return run(plan)
     except ConfigError as error:
@@ -115,7 +120,7 @@ def start_model(config: RunConfig, task: Task) -> Model:
         CheckpointError: If there is no valid checkpoint, or it is one of another model.
     """
     # Its signatures come with the weights, so none are looked for near the prior.
-    model = build_model(replace(config, signature_start="random"), task, None)
+    model = build_model(without_start(config), task, None)
     checkpoint, skipped = best_or_newest(Path(config.start or "") / "checkpoints")
     if checkpoint is None:
         raise CheckpointError(
@@ -133,7 +138,7 @@ def prior_floor(config: RunConfig, target: Tensor | None) -> float | None:
 
     engine = config.nac_config()
     return float(
-        reachable_floor(target, engine.bandwidth, engine.signature_dim, kind=config.prior_loss)
+        reachable_floor(target, engine.bandwidth, engine.signature_dim, kind=config.prior.loss)
     )
 
 
