@@ -15,6 +15,7 @@ from nacgraph.cli.answer import answer
 from nacgraph.cli.prune import read_summary
 from nacgraph.cli.reading import add_shared, at_least, prepare, read_circuit, task_arguments
 from nacgraph.training.config import RunConfig
+from nacgraph.training.flags import flat
 from nacgraph.utils.files import write_atomically
 from nacgraph.utils.progress import ProgressPrinter
 
@@ -97,7 +98,7 @@ def analyze(arguments: argparse.Namespace) -> Path:
     stats: dict[str, Any] = {
         "run": str(arguments.run),
         "checkpoint": {"name": checkpoint.path.name, "step": checkpoint.state["step"]},
-        "config": {k: v for k, v in config.flat().items() if k not in ("out", "resume")},
+        "config": {k: v for k, v in flat(config).items() if k not in ("out", "resume")},
         "summary": read_summary(arguments.run),
         **counted(),
         "modules": modules_table(link, seen),

@@ -16,6 +16,7 @@ import numpy as np
 from nacgraph.cli.answer import answer
 from nacgraph.cli.reading import at_least
 from nacgraph.training.config import RunConfig
+from nacgraph.training.flags import flat
 from nacgraph.training.run import read_config, require_circuit
 from nacgraph.utils.files import write_atomically
 from nacgraph.utils.progress import percent
@@ -108,7 +109,7 @@ def read_links(folder: Path) -> np.ndarray:
 
 def differences(a: RunConfig, b: RunConfig) -> dict[str, list[Any]]:
     """The fields in which two configurations differ: ``{field: [A's, B's]}``."""
-    first, second = a.flat(), b.flat()
+    first, second = flat(a), flat(b)
     return {
         name: [first.get(name), second.get(name)]
         for name in {**first, **second}

@@ -13,7 +13,7 @@ from typing import Any
 from nacgraph.cli.inspection import inspected, shown
 from nacgraph.cli.reading import add_shared, key_values, prepare
 from nacgraph.tasks import TASKS, Task, get_task, parameters
-from nacgraph.training.config import short_names
+from nacgraph.training.flags import short_names
 from nacgraph.utils.errors import nearest
 from nacgraph.utils.progress import ProgressPrinter
 

@@ -13,17 +13,9 @@ from typing import Any
 import yaml
 
 from nacgraph.tasks.config import TASKS
-from nacgraph.training.config import (
-    PAIRS,
-    Flag,
-    Parsed,
-    Text,
-    choices_of_names,
-    flags,
-    layered,
-    path_of,
-    to_yaml,
-)
+from nacgraph.training.config import Parsed, Text, layered
+from nacgraph.training.flags import PAIRS, Flag, choices_of_names, flags, path_of
+from nacgraph.training.run_config import to_yaml
 from nacgraph.utils.errors import nearest
 from nacgraph.utils.fields import expected
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from nacgraph.cli.options import Parsed
 from nacgraph.training.checkpoint import Checkpoint, newest_valid
-from nacgraph.training.config import FREE_ON_RESUME, RunConfig, shown, to_paths
+from nacgraph.training.config import FREE_ON_RESUME, RunConfig
+from nacgraph.training.flags import shown, to_paths
 from nacgraph.training.run import read_config
 from nacgraph.utils.errors import CheckpointError, ConfigError
 

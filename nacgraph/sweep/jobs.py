@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nacgraph.sweep.recipe import After, Cell
-from nacgraph.training.config import FREE_ON_RESUME, shown, to_paths
+from nacgraph.training.config import FREE_ON_RESUME
+from nacgraph.training.flags import shown, to_paths
 from nacgraph.training.run import read_config
 from nacgraph.utils.errors import ConfigError
 

@@ -23,13 +23,9 @@ import numpy as np
 
 from nacgraph.models.config import NACConfig
 from nacgraph.training.checkpoint import Checkpoint, best_or_newest, step_name
-from nacgraph.training.config import (
-    TASK_FLAGS,
-    RunConfig,
-    dump_config,
-    read_yaml,
-    stored_config,
-)
+from nacgraph.training.config import RunConfig, dump_config, stored_config
+from nacgraph.training.flags import TASK_FLAGS
+from nacgraph.training.run_config import read_yaml
 from nacgraph.utils.errors import CheckpointError, ConfigError, nearest
 from nacgraph.utils.files import write_atomically
 

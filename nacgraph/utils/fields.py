@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
 from functools import cache
 from pathlib import Path
@@ -54,7 +54,7 @@ def default_of(f: Field[Any]) -> Any:
 
 
 @cache
-def types_of(cls: Hashable) -> dict[str, Any]:
+def types_of(cls: Any) -> dict[str, Any]:
     """Field → its type."""
     return get_type_hints(cls)
 
@@ -130,7 +130,8 @@ def problem(name: str, value: Any, kind: Any, about: Mapping[str, Any]) -> str |
 
 def field_problems(config: Any) -> list[str]:
     """What is wrong with the fields of a dataclass made of :func:`option`, each in one line."""
-    kinds = types_of(type(config))
+    cls: Any = type(config)
+    kinds = types_of(cls)
     found = (
         problem(f.name, getattr(config, f.name), kinds[f.name], f.metadata)
         for f in fields(config)

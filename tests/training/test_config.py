@@ -72,7 +72,7 @@ def test_everything_wrong_is_said_at_once(tmp_path: Path) -> None:
     assert "unknown key 'widht' (nearest: width)" in text
     assert "steps: expected int, got 'many'" in text
     assert "unknown flag 'learnin_rate' (nearest: learning_rate)" in text
-    assert "modules: expected at least 1, got 0" in text
+    assert "modules: expected a whole number >= 1, got 0" in text
     assert "precision: expected one of 32, bf16-mixed, got '16'" in text
     assert "stray" in text
     assert len(found) >= 6
