@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nacgraph.nn.modfc import ModFC as ModFC
     from nacgraph.nn.modfc import ModFFN as ModFFN
     from nacgraph.nn.skmdpa import SKMDPA as SKMDPA
+    from nacgraph.training.run_config import RunConfig as RunConfig
 
 _HOME = {  # public name: the file that defines it
     "CircuitDesign": "graph.design",
@@ -50,6 +51,7 @@ _HOME = {  # public name: the file that defines it
     "NAC": "models.nac",
     "TransformerConfig": "models.config",
     "Transformer": "models.transformer",
+    "RunConfig": "training.run_config",
 }
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from nacgraph.models.config import NACConfig
-from nacgraph.models.ladder import TRANSFORMERS, fields_of, model_config, model_defaults
+from nacgraph.models.ladder import MODELS, TRANSFORMERS, fields_of, model_config
 from nacgraph.priors.config import PRIORS, PriorConfig
 from nacgraph.tasks.config import TASKS, TaskConfig, plain
 from nacgraph.training.flags import TASK_FLAGS, Flag, flags, shown, to_paths
@@ -98,13 +98,9 @@ def layered(
         part: from_given.get(f"{part}.name", from_file.get(f"{part}.name", default))
         for part, default in (("task", "listops"), ("prior", "ring_of_cliques"), ("model", "nac"))
     }
-    for part in names:  # parameters that a file has for another task, prior or model
+    for part in names:  # what a file has for another task, prior or model
         if from_file.get(f"{part}.name", names[part]) != names[part]:
-            own = [*model_defaults("nac"), "linformer_tokens"] if part == "model" else None
-            for path in [p for p in from_file if p.startswith(f"{part}.")]:
-                key = path.rpartition(".")[2]
-                if key in own if own else path not in flags() or part == "task":
-                    del from_file[path]
+            from_file = {p: v for p, v in from_file.items() if not _goes_with(part, p)}
     if not plugins:
         problems += _unknown_names(names)
     if problems:
@@ -203,6 +199,14 @@ def _parser() -> Any:
         if flag.kind is not Any:
             made.add_argument(f"--{flag.path}", type=flag.kind, default=flag.default)
     return made
+
+
+def _goes_with(part: str, path: str) -> bool:
+    """Whether a path is of no meaning for another task, prior or model."""
+    own = {key for set_by in (*MODELS.values(), *TRANSFORMERS.values()) for key in set_by}
+    if part == "model":
+        return path.startswith("model.") and path.removeprefix("model.") in own
+    return path.startswith("task." if part == "task" else "prior.parameters.")
 
 
 def _unknown_names(names: Mapping[str, str]) -> list[str]:

@@ -141,10 +141,10 @@ def to_paths(values: Mapping[str, Any]) -> dict[str, Any]:
     problems: list[str] = []
     for name, value in _spread(values):
         path = path_of(name)
-        if path is None:
-            problems.append(f"unknown key {nearest(name, choices_of_names())}")
-        elif path in PARTS:
+        if path is None and name in PARTS:
             problems.append(f"{name}: expected `key: value` lines, got {value!r}")
+        elif path is None:
+            problems.append(f"unknown key {nearest(name, choices_of_names())}")
         else:
             found[path] = value
     if problems:
