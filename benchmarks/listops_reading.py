@@ -3,7 +3,7 @@
     python benchmarks/listops_reading.py RUN [RUN …]
 
 The root's operator and closing bracket have depth 0, its arguments' depth 1; a digit has the depth
-of an argument. Depths are computed here to see what was learned; no model is told of them.
+of an argument. Depths are computed here to see what was learned; no model sees them.
 """
 
 from __future__ import annotations

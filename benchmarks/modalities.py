@@ -21,8 +21,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from nacgraph.sweep import gather as gathering
 from nacgraph.sweep import tables
+from nacgraph.utils.stats import paired_difference
 
 HERE = Path(__file__).resolve().parent
 SEEDS = (0, 1, 2)
@@ -50,7 +50,7 @@ def command(task: str, flags: list[str], seed: int, data: str | None) -> list[st
 
 
 def run(folder: Path, words: list[str]) -> None:
-    """Train one cell, unless it is finished; what it says goes to a file beside it."""
+    """Train one cell, unless it is finished; its output goes to a file beside it."""
     if (folder / "summary.json").is_file():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def then(runs: Path, name: str, seed: int) -> None:
 
 
 def results(runs: Path, name: str) -> list[dict]:
-    """What a command after the trainings wrote, seed by seed."""
+    """Results of a command on the trained runs, one per seed."""
     files = [runs / f"{name}-s{seed}" / AFTER[name][1] for seed in SEEDS]
     return [json.loads(file.read_text("utf-8")) for file in files if file.is_file()]
 
@@ -134,10 +134,11 @@ def mean_sd(values: list[float]) -> str:
 
 def paired(one: list[float], other: list[float]) -> str:
     """Mean difference over seeds, and its 95 % interval by Student's t, in points."""
-    found = gathering.paired(list(zip(one, other, strict=True)))
-    if found.n < 3:
+    found = paired_difference(one, other)
+    if found.ci95 is None or found.n < 3:
         return f"{100 * found.mean:+.1f}"
-    return f"{100 * found.mean:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+    low, high = found.ci95
+    return f"{100 * found.mean:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def main() -> int:

@@ -166,7 +166,7 @@ def _rounded(value: Any) -> Any:
 
 
 def work(order: Mapping[str, Any], case: Case) -> dict[str, Any]:
-    """Do what the order says: memory of one contender, or time of all, or both of the only one."""
+    """Measure memory of one contender, or time of all, or both of the only one, as ordered."""
     with contextlib.suppress(OSError, ValueError):
         bound_memory()
     if order["quick"]:

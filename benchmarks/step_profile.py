@@ -31,8 +31,9 @@ import nacgraph.priors.matching
 import nacgraph.training.loop
 from nacgraph.cli.options import parse
 from nacgraph.training.config import RunConfig
+from nacgraph.training.folder import RunFolder
 from nacgraph.training.loop import NACLightning
-from nacgraph.training.run import RunFolder, build_model, build_target, build_task
+from nacgraph.training.run import build_model, build_target, build_task
 from nacgraph.training.trainer import make_trainer
 from nacgraph.utils.progress import Progress
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -57,7 +56,12 @@ def get_prior(name: str, **parameters: Any) -> GraphPrior:
     """The prior called ``name`` with these parameters.
 
     Raises:
-        ValueError: If the name is unknown, it has no such parameter, or a value does not do.
+        ValueError: If the name is unknown, it has no such parameter, or a value is out of range.
+
+    Example:
+        >>> prior = get_prior("planted_partition", groups=2, p_in=0.9, p_out=0.1)
+        >>> prior.edge_probabilities(4)[0]
+        tensor([1.0000, 0.9000, 0.1000, 0.1000], dtype=torch.float64)
     """
     cls = PRIORS.get(name)
     known = list(inspect.signature(cls).parameters)
@@ -85,26 +89,6 @@ def bernoulli_graph(probabilities: Tensor, seed: int) -> nx.Graph:
     graph = nx.empty_graph(n)
     graph.add_edges_from(zip(rows[linked].tolist(), columns[linked].tolist(), strict=True))
     return graph
-
-
-def check_size(n: int) -> None:
-    """Raise ValueError unless ``n`` is a whole number of at least one module."""
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ValueError(f"n: expected an integer of at least 1, got {n!r}")
-
-
-def check_probability(name: str, value: float) -> None:
-    """Raise ValueError unless the value lies in [0, 1]."""
-    if not (isinstance(value, (int, float)) and 0 <= value <= 1):
-        raise ValueError(f"{name}: expected a probability in [0, 1], got {value!r}")
-
-
-def check_at_least(name: str, value: float, least: int, whole: bool = True) -> None:
-    """Raise ValueError unless the value is a finite number (whole or not) of at least this."""
-    kinds = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value < math.inf:
-        noun = "an integer" if whole else "a finite number"
-        raise ValueError(f"{name}: expected {noun} of at least {least}, got {value!r}")
 
 
 def group_sizes(n: int, groups: int) -> list[int]:

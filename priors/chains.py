@@ -49,7 +49,7 @@ def descend(target, affinity, fit, permutation, least, most):  # type: ignore[no
     _halve(fit, permutation, half)
     while before < moves < most:
         before = moves
-        # What earns most comes first: small gains taken early spoil large ones.
+        # The largest gain comes first: small gains taken early block large ones.
         gains = swap_gains(target, affinity, fit, permutation)
         for i in np.argsort(-gains, kind="mergesort"):
             length = 2

@@ -12,12 +12,10 @@ from torch import Tensor
 
 from nacgraph.priors.base import (
     GraphPrior,
-    check_at_least,
-    check_probability,
-    check_size,
     group_labels,
     register_prior,
 )
+from nacgraph.utils.check import check_at_least, check_probability, check_whole
 
 
 def default_degree(n: int) -> float:
@@ -54,10 +52,10 @@ class ScaleFree(GraphPrior):
 
     def __post_init__(self) -> None:
         if self.mean_degree is not None:
-            check_at_least("mean_degree", self.mean_degree, 0, whole=False)
+            check_at_least(0, mean_degree=self.mean_degree)
 
     def edge_probabilities(self, n: int) -> Tensor:
-        check_size(n)
+        check_whole(1, n=n)
         wanted = default_degree(n) if self.mean_degree is None else self.mean_degree
         if wanted >= n - 1:
             return torch.ones(n, n, dtype=torch.float64)
@@ -90,12 +88,11 @@ class PlantedPartition(GraphPrior):
 
     def __post_init__(self) -> None:
         if self.groups is not None:
-            check_at_least("groups", self.groups, 1)
-        check_probability("p_in", self.p_in)
-        check_probability("p_out", self.p_out)
+            check_whole(1, groups=self.groups)
+        check_probability(p_in=self.p_in, p_out=self.p_out)
 
     def communities(self, n: int) -> Tensor:
-        check_size(n)
+        check_whole(1, n=n)
         groups = max(1, min(8, n // 4)) if self.groups is None else min(self.groups, n)
         return group_labels(n, groups)
 
@@ -122,10 +119,10 @@ class RingOfCliques(GraphPrior):
     clique_size: int = 8
 
     def __post_init__(self) -> None:
-        check_at_least("clique_size", self.clique_size, 1)
+        check_whole(1, clique_size=self.clique_size)
 
     def communities(self, n: int) -> Tensor:
-        check_size(n)
+        check_whole(1, n=n)
         return group_labels(n, max(1, math.floor(n / self.clique_size + 0.5)))
 
     def edge_probabilities(self, n: int) -> Tensor:
@@ -150,10 +147,10 @@ class ErdosRenyi(GraphPrior):
 
     def __post_init__(self) -> None:
         if self.p is not None:
-            check_probability("p", self.p)
+            check_probability(p=self.p)
 
     def edge_probabilities(self, n: int) -> Tensor:
-        check_size(n)
+        check_whole(1, n=n)
         p = default_degree(n) / max(1, n - 1) if self.p is None else float(self.p)
         return _unit_diagonal(torch.full((n, n), p, dtype=torch.float64))
 
@@ -183,16 +180,16 @@ class WattsStrogatz(GraphPrior):
 
     def __post_init__(self) -> None:
         if self.neighbours is not None:
-            check_at_least("neighbours", self.neighbours, 2)
+            check_whole(2, neighbours=self.neighbours)
             if self.neighbours % 2:
                 raise ValueError(f"neighbours: expected an even number, got {self.neighbours!r}")
-        check_probability("rewire", self.rewire)
+        check_probability(rewire=self.rewire)
 
     def _half(self, n: int) -> int:
         return self.neighbours // 2 if self.neighbours else max(1, min(4, n // 4))
 
     def edge_probabilities(self, n: int) -> Tensor:
-        check_size(n)
+        check_whole(1, n=n)
         half = self._half(n)
         others = n - 1 - 2 * half  # pairs of a module that are no lattice links
         if others <= 0:
@@ -207,7 +204,7 @@ class WattsStrogatz(GraphPrior):
         return _unit_diagonal(profile[(index[:, None] - index[None, :]) % n].clamp_(0.0, 1.0))
 
     def sample(self, n: int, seed: int) -> nx.Graph:
-        check_size(n)
+        check_whole(1, n=n)
         half = self._half(n)
         if 2 * half >= n - 1:
             return nx.complete_graph(n)
@@ -222,5 +219,5 @@ class NonePrior(GraphPrior):
     is_none: ClassVar[bool] = True
 
     def edge_probabilities(self, n: int) -> Tensor:
-        check_size(n)
+        check_whole(1, n=n)
         return _unit_diagonal(torch.full((n, n), 0.5, dtype=torch.float64))

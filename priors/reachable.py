@@ -20,6 +20,7 @@ from torch import Tensor
 
 from nacgraph.graph.links import DEFAULT_BANDWIDTH, link_probabilities
 from nacgraph.priors.matching import MatchedLoss, match, matched_loss
+from nacgraph.utils.check import check_positive, check_whole
 from nacgraph.utils.threads import few_threads
 
 FLOOR_SEEDS = (101, 102)  # random starts of the floor, beside the closed form
@@ -192,7 +193,5 @@ def _random_signatures(n: int, width: int, seed: int) -> Tensor:
 
 
 def _check(bandwidth: float, width: int) -> None:
-    if not bandwidth > 0:
-        raise ValueError(f"bandwidth: expected a number > 0, got {bandwidth!r}")
-    if width < 1:
-        raise ValueError(f"width: expected an integer of at least 1, got {width!r}")
+    check_positive(bandwidth=bandwidth)
+    check_whole(1, width=width)

@@ -144,7 +144,7 @@ def _write(path: Path, members: Members, draft: Path, limit: int) -> None:
 
 
 def _copy(content: IO[bytes], target: Path, size: int) -> None:
-    """Write a member; its size is what its header says, whatever follows."""
+    """Write a member, as many bytes as its header announces."""
     with content, open(target, "wb") as file:
         while size > 0 and (part := content.read(min(_CHUNK, size))):
             file.write(part)
@@ -207,7 +207,7 @@ def _tarred(path: Path) -> Members:
 
 
 def _looks(path: Path) -> str:
-    """What a file is that is not what its name says."""
+    """What a file contains whose content does not match its name."""
     with open(path, "rb") as file:
         start = file.read(512)
     if re.match(rb"(\xef\xbb\xbf)?\s*<(!doctype|html|\?xml|head)", start, re.IGNORECASE):

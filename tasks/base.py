@@ -139,6 +139,24 @@ class Task(ABC):
         ``limit`` takes only that many samples of the split, always the same ones.
         """
 
+    def encode(self, samples: Sequence[Any], first: int = 0) -> Batch:
+        """Raw samples, as a user has them, as a batch to predict on; its labels mean nothing.
+
+        A task says in its own ``encode`` which samples it takes.
+
+        Args:
+            samples: At least one.
+            first: Number of the first of them, for messages.
+
+        Raises:
+            ValueError: Naming the sample that is none; or if the task takes no raw samples.
+        """
+        raise ValueError(
+            f"samples: expected a task that takes raw samples, got {type(self).__name__}, which "
+            "has no method encode(samples, first) of its own; put them into a file and evaluate "
+            "that"
+        )
+
     @abstractmethod
     def tokenizer(self, dim: int, seed: int = 0) -> nn.Module:
         """A module that maps a `Batch` to (tokens (B, T, dim), mask (B, T) bool)."""
@@ -154,7 +172,7 @@ class Task(ABC):
     def max_tokens(self, tokenizer: nn.Module) -> int | None:
         """The most tokens that ``tokenizer``, one of this task, gives a sample; None: no bound.
 
-        By default what the tokenizer says by its ``max_length``, if it does. It may not depend on
+        By default the tokenizer's ``max_length``, if it has one. It may not depend on
         the data at hand: weights of a run (Linformer's) have this size.
         """
         return getattr(tokenizer, "max_length", None)

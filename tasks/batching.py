@@ -1,4 +1,4 @@
-"""Sequences of unlike length: kept flat, ordered into batches of like length, padded."""
+"""Sequences of different lengths: stored flat, batched by similar length, padded."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def like_length_batches(
         lengths: Length of every row, (N).
         batch_size: Rows per batch, at most N.
         seed: Entropy of the order, e.g. (seed, epoch).
-        pool: Batches per pool; more makes lengths more alike and batches less random.
+        pool: Batches per pool; more makes lengths in a batch more similar, batches less random.
 
     Returns:
         (N // batch_size, batch_size) int64 row numbers.

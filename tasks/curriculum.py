@@ -50,7 +50,7 @@ class TrainingOrder:
         load: Sequences of stage k, ``k = len(stages)`` being the train split.
         seed: Seed of the order.
         batch_size: Rows per batch.
-        symbols: At most so many symbols in a batch, which then has fewer rows; 0 is no limit.
+        symbols: Most symbols in a batch, which then has fewer rows; 0 is no limit.
 
     Raises:
         ValueError: If ``stages`` are no such pairs.

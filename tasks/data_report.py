@@ -1,4 +1,4 @@
-"""What a reader of data files meets: the files it used, and what is damaged in them."""
+"""Files that a reader used, and the damage found in them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class DataError(ValueError):
 
 
 class DataReport:
-    """Keeps a reader's files and the damage it meets.
+    """Collects the files that a reader uses and the damage that it finds.
 
     Training stops at the first damage, since a sample left out in silence would change results.
     ``nacgraph data check`` collects all of it: there a reader goes on without the sample.
@@ -40,7 +40,7 @@ class DataReport:
         return path
 
     def damaged(self, where: str | Path, what: str) -> None:
-        """Report damage: "FILE" or "FILE, line 7", and what was expected and what came.
+        """Report damage: "FILE" or "FILE, line 7", and what was expected and found.
 
         Raises:
             DataError: Unless damage is collected.
@@ -52,7 +52,7 @@ class DataReport:
 
 
 def what_came(path: Path, error: Exception) -> str:
-    """What a file seems to be that could not be read: "a page of HTML", or its first bytes."""
+    """What an unreadable file seems to be: "a page of HTML", or its first bytes."""
     with open(path, "rb") as file:
         start = file.read(12)
     html = start.lstrip().lower().startswith((b"<!doc", b"<html"))

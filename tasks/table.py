@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from nacgraph.tasks.base import Batch, Task, named
 from nacgraph.tasks.batching import like_length_batches
 from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.splits import SPLITS, Data, Table, carve, check_rank, words
-from nacgraph.utils.check import at_least
+from nacgraph.utils.check import check_at_least, check_choice
 
 HELD_OUT = 0.1  # share of the rows of each class in a split that the data itself does not have
 
@@ -54,7 +55,8 @@ class TableTask(Task):
         without_classes: str | Sequence[str] = (),
         whole_is_test: bool = False,
     ) -> None:
-        at_least(("seed", seed, 0), ("batch_size", batch_size, 1), ("data_seed", data_seed, 0))
+        check_at_least(0, seed=seed, data_seed=data_seed)
+        check_at_least(1, batch_size=batch_size)
         self.seed, self.batch_size, self.data_seed = seed, batch_size, data_seed
         self.data = None if data is None else Path(data)
         if self.data is not None and not self.data.exists():
@@ -65,7 +67,7 @@ class TableTask(Task):
         self._data: Data | None = None
         self._epoch = lru_cache(maxsize=2)(self._make_epoch)
 
-    # What a modality says
+    # What a modality provides
 
     @abstractmethod
     def read(self, path: Path | None, found: DataReport) -> Data:
@@ -79,11 +81,17 @@ class TableTask(Task):
     def collate(self, table: Table, index: np.ndarray, rng: np.random.Generator | None) -> Batch:
         """The rows ``index`` of a table as a batch; with ``rng``, augmented for training."""
 
+    def as_batch(self, columns: Mapping[str, Any], count: int, first: int = 0) -> Batch:
+        """Columns of ``count`` raw samples as a batch, collated as those of a split are."""
+        table = Table(np.zeros(count, np.int64), columns)
+        batch = self.collate(table, np.arange(count), None)
+        return replace(batch, index=batch.index + first)
+
     def lengths(self, table: Table) -> np.ndarray | None:
-        """Tokens of every row (N), for batches of like length; None where all are alike."""
+        """Tokens of every row (N), for batches of similar length; None where all are equal."""
         return None
 
-    # What all have in common
+    # What all modalities share
 
     def prepare(self) -> None:
         """Read or make the data now."""
@@ -117,8 +125,7 @@ class TableTask(Task):
 
     def table(self, split: str) -> Table:
         """All samples of "train", "val" or "test"."""
-        if split not in SPLITS:
-            raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
+        check_choice(SPLITS, split=split)
         tables = self.load().splits
         if split not in tables:
             raise ValueError(f"split: {self.load().source} holds no {split} split")
@@ -149,8 +156,7 @@ class TableTask(Task):
     def train_batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """Rows ``rank::world`` of the batch of ``step``: a function of seed and step alone."""
         check_rank(rank, world)
-        if step < 0:
-            raise ValueError(f"step: expected at least 0, got {step}")
+        check_at_least(0, step=step)
         if self.batch_size % world:
             raise ValueError(
                 f"batch_size: expected a multiple of the {world} processes, got {self.batch_size}"
@@ -176,7 +182,7 @@ class TableTask(Task):
     def eval_batches(
         self, split: str, rank: int = 0, world: int = 1, limit: int | None = None
     ) -> Iterator[Batch]:
-        """Batches of like length; with ``limit`` of a fixed choice of so many samples."""
+        """Batches of similar length; with ``limit``, of a fixed choice of that many samples."""
         check_rank(rank, world)
         if limit is not None and limit < 1:
             raise ValueError(f"limit: expected at least 1 or None, got {limit}")

@@ -85,11 +85,13 @@ class SequenceTokenizer(nn.Module):
             nn.init.normal_(table, std=scale, generator=generator)
         with torch.no_grad():
             self.positions.mul_(position_scale)
-        # Without positions at the start there are to be none: those of long sequences would learn
+        # Without positions at the start none are added: those of long sequences would learn
         # less, and from fewer samples, than those of short ones.
         self.positions.requires_grad_(position_scale > 0)
         self.stem = nn.ModuleList(
-            WindowMLP(dim, window, generator, dilations[k % len(dilations)], memory, selective)
+            WindowMLP(
+                dim, window, dilations[k % len(dilations)], memory, selective, generator=generator
+            )
             for k in range(stem_layers)
         )
 

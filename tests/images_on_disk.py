@@ -13,7 +13,8 @@ from PIL import Image
 
 from nacgraph.training.checkpoint import save_checkpoint
 from nacgraph.training.config import make_config
-from nacgraph.training.run import RunFolder, build_model, build_task
+from nacgraph.training.folder import RunFolder
+from nacgraph.training.run import build_model, build_task
 
 WNIDS = ("n02000001", "n01000002", "n03000003")  # not in order, as in the real wnids.txt
 

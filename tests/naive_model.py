@@ -142,8 +142,8 @@ class NaiveNAC(nn.Module):
 
         return self.run(batch, links(signatures, None), links(readouts, signatures))
 
-    def run(self, batch: Any, links: Links, readout_links: Links) -> Tensor:
-        """Logits (B, C) under these links."""
+    def run(self, batch: Any, links: Links | list[Links], readout_links: Links) -> Tensor:
+        """Logits (B, C) under these links, the same in all rounds or a list of one a round."""
         circuit: Any = self.model.circuit
         tokens, mask = self.model.tokenizer(batch)
         design = self.model.generator(tokens, mask)
@@ -156,7 +156,8 @@ class NaiveNAC(nn.Module):
                 readings += 1
             layer = circuit.propagators[step % len(circuit.propagators)]
             normed = layer.norm(states)
-            states = states + messages(layer.attention, normed, codes, normed, codes, links)
+            now = links[step] if isinstance(links, list) else links
+            states = states + messages(layer.attention, normed, codes, normed, codes, now)
             states = feed_forward(layer.ffn, states, codes)
         out = circuit.read_out
         queries = out.readout_norm(design.readout_states).expand(len(tokens), -1, -1)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nacgraph.graph.forms import SampledGraph
-from nacgraph.nn.blocks import ReadIn
+from nacgraph.nn.read_in import ReadIn
 
 
 def naive_attention(query: Tensor, key: Tensor, value: Tensor, graph: SampledGraph) -> Tensor:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from nacgraph.training.checkpoint import newest_valid
@@ -44,6 +45,13 @@ def start(*argv: str, cwd: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
+
+
+def forget_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in another process: no plugin has run (what they registered stays)."""
+    monkeypatch.setattr("nacgraph.training.plugins.LOADED", {})
+    for name in [name for name in sys.modules if name.startswith("nacgraph_plugin_")]:
+        monkeypatch.delitem(sys.modules, name)
 
 
 def metrics(folder: Path) -> list[dict[str, str]]:

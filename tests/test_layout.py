@@ -6,8 +6,9 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,20 @@ ROOMS = [
 # graph draws edges with compiled loops of ops, and ops executes attention over forms of graph.
 BESIDE = {("graph", "ops")}
 # Doors: methods that import a room further up, only when they are called.
-DOORS = {("models", "training"), ("viz", "analysis")}
-# A prior sees a matrix and a task sees logits; neither may ever see a circuit.
-SEES_ONLY = {"priors": {"utils", "graph"}, "tasks": {"utils", "ops", "nn"}}
+DOORS = {
+    ("models", "training"),
+    *(("training", room) for room in ("analysis", "fewshot", "export")),  # methods of Run
+}
+# A prior sees a matrix and a task sees logits, neither ever a circuit; pictures see arrays.
+SEES_ONLY = {
+    "priors": {"utils", "graph"},
+    "tasks": {"utils", "ops", "nn"},
+    "viz.statistics": {"utils", "graph", "ops", "priors"},
+    "viz": {"utils", "graph", "ops", "priors", "viz.statistics"},
+}
+SHORT = 80  # lines of a command: parse, call, print
+# Commands, and what they share, that are still longer. This list only ever shrinks.
+STILL_LONG = {"options"}
 HEAVY = "graspologic jsonargparse lightning matplotlib numba pandas pytorch_lightning rich sklearn"
 
 
@@ -66,6 +78,28 @@ def modules_imported(file: Path, tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, ".".join([*base, alias.name])) for alias in node.names)
 
 
+def imported_on_loading(file: Path, tree: ast.Module, known: Set[str]) -> set[str]:
+    """Those of the ``known`` modules that are imported when this file is."""
+    names = {node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)}
+    for node in ast.walk(tree):
+        lazy = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        typing = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if lazy or typing:
+            names -= set(ast.walk(node))  # type: ignore[arg-type]
+    found = set()
+    for _, name in modules_imported(file, ast.Module(list(names), [])):  # type: ignore[arg-type]
+        while name and name not in known:
+            name = name.rpartition(".")[0]
+        found.add(name)
+    return found - {"", "nacgraph", module_of(file)}
+
+
+def module_of(file: Path) -> str:
+    """``nacgraph.viz.plots`` for viz/plots.py, ``nacgraph.viz`` for viz/__init__.py."""
+    parts = file.with_suffix("").parts[file.parts[0] == "nacgraph" :]
+    return ".".join(["nacgraph", *(part for part in parts if part != "__init__")])
+
+
 def found(rule: Callable[[ast.AST], bool]) -> list[str]:
     """``file:line`` of every node of the library for which the rule holds."""
     return [
@@ -83,6 +117,22 @@ def called(node: ast.AST) -> str:
 
 def has_keyword(node: ast.AST, name: str) -> bool:
     return isinstance(node, ast.Call) and any(k.arg == name for k in node.keywords)
+
+
+def draws_initial_weights() -> set[str]:
+    """Functions of the library, and classes by their constructor, with ``*, generator=None``."""
+    names = set()
+    for tree in library().values():
+        for node in tree.body:
+            makers = [node]
+            if isinstance(node, ast.ClassDef):
+                makers = [f for f in node.body if getattr(f, "name", "") == "__init__"]
+            for maker in makers:
+                if isinstance(maker, ast.FunctionDef) and "generator" in (
+                    argument.arg for argument in maker.args.kwonlyargs
+                ):
+                    names.add(node.name)
+    return names
 
 
 def run_elsewhere(code: str, folder: Path) -> str:
@@ -121,6 +171,39 @@ def test_a_file_imports_only_rooms_above_it() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_no_files_import_each_other_in_a_circle() -> None:
+    known = {module_of(file) for file in library()}
+    graph = {
+        module_of(file): imported_on_loading(file, tree, known) for file, tree in library().items()
+    }
+    with pytest.raises(CycleError):
+        tuple(TopologicalSorter({"a": {"b"}, "b": {"c"}, "c": {"a"}}).static_order())
+    assert "nacgraph.nn.circuit" in graph["nacgraph.models.nac"]  # the graph is not empty
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def test_only_commands_know_of_argparse() -> None:
+    wrong = [
+        f"{file}:{line}"
+        for file, tree in library().items()
+        for line, name in modules_imported(file, tree)
+        if name.split(".")[0] in ("argparse", "jsonargparse") and room(file) != "cli"
+    ]
+    assert not wrong
+
+
+def test_a_command_only_parses_calls_and_prints() -> None:
+    lengths = {
+        file.stem: len((ROOT / file).read_text("utf-8").splitlines())
+        for file in library()
+        if room(file) == "cli"
+    }
+    assert {name for name, length in lengths.items() if length > SHORT} <= STILL_LONG
+
+
 def test_nothing_imports_the_folders_under_their_bare_names() -> None:
     # `import priors` would make a second copy of every class and registry.
     wrong = []
@@ -144,6 +227,9 @@ def test_no_global_randomness() -> None:
     }
     in_place = (".bernoulli_", ".exponential_", ".normal_", ".random_", ".uniform_")
     own_state = ("default_rng", "Generator", "PCG64", "Philox", "SeedSequence")
+
+    # Our own layers draw from PyTorch's generator if given none, which only users may do.
+    takes_generator |= draws_initial_weights()
 
     def is_global(node: ast.AST) -> bool:
         name = called(node)
@@ -230,7 +316,25 @@ def test_public_names_are_typed_as_they_are_loaded() -> None:
         for alias in node.names
     }
     assert typed == {name: f"nacgraph.{file}" for name, file in nacgraph._HOME.items()}
-    assert set(typed) <= set(dir(nacgraph))
+    rooms = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "nacgraph"
+        for alias in node.names
+    }
+    assert rooms == set(nacgraph._ROOMS)
+    assert {*typed, *rooms} == set(nacgraph.__all__) <= set(dir(nacgraph))
+
+
+def test_a_star_gives_the_public_names(tmp_path: Path) -> None:
+    code = """
+import sys
+import nacgraph
+print(sorted({"torch", "numpy", "yaml"} & set(sys.modules)))
+from nacgraph import *
+print(all(name in globals() for name in nacgraph.__all__), callable(fit), viz.__name__)
+"""
+    assert run_elsewhere(code, tmp_path).splitlines() == ["[]", "True True nacgraph.viz"]
 
 
 def test_an_unknown_public_name_is_an_attribute_error() -> None:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from nacgraph.viz.degrees import degree_ccdf_figure as degree_ccdf_figure
     from nacgraph.viz.drawing import circuit_drawing as circuit_drawing
     from nacgraph.viz.dropping import dropping_figure as dropping_figure
-    from nacgraph.viz.embedding import embed_circuits as embed_circuits
     from nacgraph.viz.embedding import embedding_figure as embedding_figure
     from nacgraph.viz.fewshot import fewshot_figure as fewshot_figure
     from nacgraph.viz.frames import Frame as Frame
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from nacgraph.viz.plots import priors_figure as priors_figure
     from nacgraph.viz.populations import circuits_figure as circuits_figure
     from nacgraph.viz.populations import population_figure as population_figure
+    from nacgraph.viz.renditions import renditions_figure as renditions_figure
     from nacgraph.viz.runs import curves_figure as curves_figure
     from nacgraph.viz.runs import read_metrics as read_metrics
     from nacgraph.viz.runs import training_figure as training_figure
@@ -56,7 +56,6 @@ _HOME = {  # public name: the file that defines it
     "degree_ccdf_figure": "degrees",
     "draw_graph": "plots",
     "dropping_figure": "dropping",
-    "embed_circuits": "embedding",
     "embedding_figure": "embedding",
     "fewshot_figure": "fewshot",
     "force_layout": "layout",
@@ -71,6 +70,7 @@ _HOME = {  # public name: the file that defines it
     "read_frames": "frames",
     "read_metrics": "runs",
     "readout_layout": "layout",
+    "renditions_figure": "renditions",
     "save": "output",
     "save_animation": "animation",
     "spectral_figure": "structure",

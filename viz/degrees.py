@@ -1,4 +1,4 @@
-"""How degrees are distributed: the share of modules with at least so many links."""
+"""How degrees are distributed: the share of modules with at least k links."""
 
 from __future__ import annotations
 

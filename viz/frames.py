@@ -57,12 +57,12 @@ class Frame:
         return np.exp(-(1 - cosine).clip(0, 2) / self.bandwidth)
 
 
-def read_frames(run: Path | str, bandwidth: float | None = None) -> list[Frame]:
+def read_frames(run: Path | str, bandwidth: float) -> list[Frame]:
     """The frames of a run folder (``frames/step_*.npz``) by step. Nothing in it is run as code.
 
     Args:
         run: The run folder.
-        bandwidth: ε; by default that of the run's ``config.yaml``, if there is one.
+        bandwidth: The run's ε.
 
     Raises:
         ValueError: If there are no frames, or a file is damaged or no frame of this run.
@@ -74,8 +74,7 @@ def read_frames(run: Path | str, bandwidth: float | None = None) -> list[Frame]:
             f"{run}: expected frames/step_*.npz, got none (runs write them at every validation, "
             "but older ones did not)"
         )
-    width = bandwidth if bandwidth is not None else _bandwidth(Path(run))
-    frames = [_read_frame(path, width) for path in paths]
+    frames = [_read_frame(path, bandwidth) for path in paths]
     wanted = frames[0].processor_signatures.shape
     for frame, path in zip(frames, paths, strict=True):
         if frame.processor_signatures.shape != wanted:
@@ -205,20 +204,6 @@ def module_order(order: Any, labels: NDArray[np.int64] | None, n: int) -> NDArra
 def _some(frames: Sequence[Frame]) -> None:
     if not frames:
         raise ValueError("frames: expected at least one, got none")
-
-
-def _bandwidth(run: Path) -> float:
-    from nacgraph.models.config import NACConfig
-    from nacgraph.training.run import read_config
-    from nacgraph.utils.errors import ConfigError
-
-    try:
-        model = read_config(run).model
-        return model.bandwidth if isinstance(model, NACConfig) else DEFAULT_BANDWIDTH
-    except ConfigError:
-        if (run / "config.yaml").is_file():
-            raise
-        return DEFAULT_BANDWIDTH
 
 
 def _read_frame(path: Path, bandwidth: float) -> Frame:

@@ -105,10 +105,10 @@ def readout_layout(
         )
     weight = heard**2 + 1e-12
     found = (weight @ places) / weight.sum(1, keepdims=True)
-    # Read-outs that listen alike start in one place: on a small circle they part evenly.
+    # Read-outs with equal links start in one place: on a small circle they separate evenly.
     turn = 2 * np.pi * np.arange(len(found)) / max(1, len(found))
     found = found + 0.1 * gap * np.stack([np.cos(turn), np.sin(turn)], axis=1)
-    gap = min(gap, 1.2 / max(1, len(places)) ** 0.5)  # in a crowd there is no more room
+    gap = min(gap, 1.2 / max(1, len(places)) ** 0.5)  # no more room among many modules
     for _ in range(60):
         others = np.concatenate([places, found])
         apart = found[:, None] - others[None]

@@ -29,7 +29,8 @@ def population_figure(
     """The paper's Figure 6, right: circuits in a plane, coloured by what their samples are.
 
     Args:
-        points: Places of the circuits by perplexity, as of :func:`embed_circuits`: one panel each.
+        points: Places of the circuits by perplexity, one panel each, as
+            :func:`nacgraph.analysis.populations.embed_circuits` finds them.
             t-SNE can deceive: what holds at several of them may be believed.
         words: What each sample is.
         name: What the words are.

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.cases.common import difference, forward_backward, seeded
 from benchmarks.harness import Built, Case
-from nacgraph.nn.blocks import ReadIn
+from nacgraph.nn.read_in import ReadIn
 from tests import naive_model
 
 OURS, NAIVE = "folded", "naive"
@@ -27,7 +27,7 @@ def build(
 ) -> Built:
     """Both with gradients to states, codes, tokens and all weights; without the ModFFN."""
     generator = seeded(seed)
-    layer = ReadIn(width, width, width, heads, head_dim, generator)
+    layer = ReadIn(width, width, width, heads, head_dim, generator=generator)
     states, codes, x = (
         torch.randn(*shape, generator=generator).requires_grad_()
         for shape in ((modules, width), (modules, width), (batch, tokens, width))

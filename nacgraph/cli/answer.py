@@ -10,6 +10,11 @@ from typing import Any
 from nacgraph.utils.errors import CheckpointError, ConfigError
 
 
+def note(text: str) -> None:
+    """Say something beside the result, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def answer(work: Callable[[], Any], *expected: type[Exception]) -> int:
     """Print what ``work()`` returns, a text as it is and all else as JSON; returns the exit code.
 

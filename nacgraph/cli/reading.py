@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import yaml
 
-from nacgraph.training.run import Run, load_circuit, load_run
+from nacgraph.cli.answer import note
+from nacgraph.training.run import Run, load_run, read_config, require_circuit
 from nacgraph.utils.registry import load_plugin
 
-if TYPE_CHECKING:
-    pass
+T = TypeVar("T")
 
-SHARED: dict[str, dict[str, Any]] = {
+SHARED: dict[str, dict[str, Any]] = {  # arguments of several commands, as argparse adds them
     "data": {"help": "as of nacgraph evaluate"},
     "cache_dir": {"help": "where generated data is kept"},
     "device": {"choices": ("auto", "cpu", "cuda"), "default": "auto"},
     "threads": {"type": int, "default": 0, "help": "0 leaves PyTorch's choice"},
     "plugin": {"action": "append", "default": [], "help": "a Python file that is run"},
 }
-"""Arguments of several commands, and how argparse adds each."""
 
 
 def add_shared(parser: argparse.ArgumentParser, *names: str, **helps: str) -> None:
     """Add those of :data:`SHARED` that a command has, some with a help text of its own."""
     for name in names:
-        told = {"help": helps[name]} if name in helps else {}
-        parser.add_argument("--" + name.replace("_", "-"), **{**SHARED[name], **told})
+        own = {"help": helps[name]} if name in helps else {}
+        parser.add_argument("--" + name.replace("_", "-"), **{**SHARED[name], **own})
 
 
 def prepare(arguments: argparse.Namespace) -> None:
@@ -43,19 +41,20 @@ def prepare(arguments: argparse.Namespace) -> None:
         torch.set_num_threads(arguments.threads)
 
 
-def at_least(arguments: argparse.Namespace, **least: int) -> None:
-    """Raise ValueError unless each of these arguments is at least so much: ``seed=0``."""
-    for name, low in least.items():
-        if (value := getattr(arguments, name)) < low:
-            raise ValueError(f"{name}: expected at least {low}, got {value}")
+def comma_list(name: str, text: str, kind: Callable[[str], T], wanted: str) -> list[T]:
+    """``"0.5,1"`` → [0.5, 1.0] for ``kind`` float.
+
+    Raises:
+        ValueError: If a part is none of that kind; it says what was ``wanted``.
+    """
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{name}: expected {wanted}, got {text!r}") from None
 
 
 def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
-    """``["a=1", "b=[x, y]"]`` → {"a": 1, "b": ["x", "y"]}; values are YAML.
-
-    Raises:
-        ValueError: If one is no pair or no value; it names ``flag``.
-    """
+    """``["a=1", "b=[x, y]"]`` → {"a": 1, "b": ["x", "y"]}; a ValueError names ``flag``."""
     found = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
@@ -77,17 +76,12 @@ def task_arguments(arguments: argparse.Namespace, *others: str) -> dict[str, Any
 def read_run(folder: Path, **changed: Any) -> Run:
     """As :func:`nacgraph.training.run.load_run`; its remarks are also printed on stderr."""
     run = load_run(folder, **changed)
-    _tell(run.notes)
+    for text in run.notes:
+        note(f"note: {text}")
     return run
 
 
 def read_circuit(folder: Path, **changed: Any) -> Run:
     """As :func:`read_run`, for what looks at a circuit: a run without one is a ValueError."""
-    run = load_circuit(folder, **changed)
-    _tell(run.notes)
-    return run
-
-
-def _tell(notes: list[str]) -> None:
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+    require_circuit(read_config(folder), folder)
+    return read_run(folder, **changed)

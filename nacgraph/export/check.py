@@ -16,6 +16,7 @@ from nacgraph.export.formats import ExportError, Runner, get_format, trace
 from nacgraph.export.freeze import FrozenCircuit, freeze
 from nacgraph.models.nac import NAC
 from nacgraph.tasks import Batch
+from nacgraph.utils.check import check_positive
 from nacgraph.utils.files import write_atomically
 
 Sample = tuple[Tensor, Tensor]  # inputs (1, …) and mask (1, T); joined, (B, …) and (B, T)
@@ -85,8 +86,7 @@ def export_circuit(
             ``tolerance``.
         CheckpointError: If the file cannot be written.
     """
-    if not 0 < tolerance < math.inf:
-        raise ValueError(f"tolerance: expected a number > 0, got {tolerance}")
+    check_positive(tolerance=tolerance)
     if not samples:
         raise ValueError("samples: expected at least one, got none")
     if path.is_dir():

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from nacgraph.utils.check import check_choice
+
 Runner = Callable[[Tensor, Tensor], Tensor]  # inputs, mask → logits (B, C)
 
 LOWEST = 18  # operator set that torch.onnx.export can write
@@ -24,7 +26,7 @@ OUTPUT = "logits"
 
 
 class ExportError(RuntimeError):
-    """A circuit that cannot be exported, or whose export answers otherwise than the model."""
+    """A circuit that cannot be exported, or whose export differs from the model."""
 
 
 class Portable(Protocol):
@@ -43,7 +45,7 @@ class Portable(Protocol):
         """The file with these notes as its metadata."""
 
     def load(self, data: bytes) -> Runner:
-        """The file's content, ready to run on one thread where that is its own to choose."""
+        """The file's content, ready to run, on one thread if the runtime lets us choose."""
 
 
 def trace(
@@ -54,7 +56,7 @@ def trace(
     With a ``max_length`` the second axis is free up to it too. Example and limits must differ
     from one another: at least two samples, and a length other than 1 and ``max_length``.
     """
-    # Of a slice the exporter would take its strides, and with them its length, for fixed.
+    # For a slice, the exporter would treat the strides, and so the length, as constants.
     inputs, mask = (x.clone(memory_format=torch.contiguous_format) for x in (inputs, mask))
     free: dict[int, Any] = {0: Dim("batch")}
     if max_length is not None:
@@ -83,7 +85,7 @@ class OnnxFile:
                 self._packages[name] = importlib.import_module(name).__version__
             except ImportError as error:
                 raise ExportError(
-                    f"format: onnx wants the package {name}, got {error}; "
+                    f"format: onnx needs the package {name}, got {error}; "
                     "pip install 'nacgraph[export]'"
                 ) from error
         newest = importlib.import_module("onnx").defs.onnx_opset_version()
@@ -163,8 +165,7 @@ def get_format(name: str, opset: int | None = None) -> Portable:
         ValueError: On an unknown name, or an opset for a format without any.
         ExportError: If a package that it needs is missing.
     """
-    if name not in FORMATS:
-        raise ValueError(f"format: expected one of {', '.join(FORMATS)}, got {name!r}")
+    check_choice(FORMATS, format=name)
     if name == "onnx":
         return OnnxFile(opset)
     if opset is not None:
@@ -174,7 +175,7 @@ def get_format(name: str, opset: int | None = None) -> Portable:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps what exporters say off stdout, and their remarks on their own inner life to them."""
+    """Sends exporters' output to stderr and silences their warnings."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

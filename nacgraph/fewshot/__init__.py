@@ -11,23 +11,24 @@ from nacgraph.fewshot.adapting import (
     parts_of,
     usual_rate,
 )
-from nacgraph.fewshot.counting import mean_interval, paired_difference, sign_flip_p
 from nacgraph.fewshot.episodes import Episode, Pool, digest, draw_episode, make_pool
+from nacgraph.fewshot.experiment import FewShot, fewshot
+from nacgraph.fewshot.jobs import Tuning
 
 __all__ = [
     "PARTS",
     "Episode",
+    "FewShot",
     "Pool",
     "Recipe",
+    "Tuning",
     "adapt",
     "answered",
     "digest",
     "draw_episode",
+    "fewshot",
     "learning",
     "make_pool",
-    "mean_interval",
-    "paired_difference",
     "parts_of",
-    "sign_flip_p",
     "usual_rate",
 ]

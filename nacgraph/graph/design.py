@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -30,6 +31,8 @@ class CircuitDesign:
         readout_signatures: (O, S) or (B, O, S).
         readout_codes: (O, K) or (B, O, K).
         readout_states: (O, D) or (B, O, D), θ⁰.
+        bandwidth: ε, which makes link probabilities of signatures; None where only the model
+            that the design is made for knows it. ``NAC.design`` sets it.
 
     Raises:
         ValueError: If the descriptors do not fit one another.
@@ -41,30 +44,36 @@ class CircuitDesign:
     readout_signatures: Tensor
     readout_codes: Tensor
     readout_states: Tensor
+    bandwidth: float | None = None
 
     def __post_init__(self) -> None:
         leading = {
             "processor": self.processor_codes.shape[:-1],
             "readout": self.readout_codes.shape[:-1],
         }
-        for field in fields(self):
-            role, kind = field.name.split("_")
-            shape = getattr(self, field.name).shape
+        for name, descriptor in self.descriptors().items():
+            role, kind = name.split("_")
+            shape = descriptor.shape
             if shape[:-1] != leading[role]:
                 raise ValueError(
-                    f"{field.name}: expected leading axes {tuple(leading[role])} "
+                    f"{name}: expected leading axes {tuple(leading[role])} "
                     f"as {role}_codes has, got shape {tuple(shape)}"
                 )
             other = getattr(self, f"processor_{kind}").shape[-1]
             if shape[-1] != other:
                 raise ValueError(
-                    f"{field.name}: expected width {other} as processor_{kind}, got {shape[-1]}"
+                    f"{name}: expected width {other} as processor_{kind}, got {shape[-1]}"
                 )
         if self.processor_codes.dim() not in (2, 3):
             raise ValueError(
                 "processor_codes: expected (U, K) or (B, U, K), "
                 f"got {tuple(self.processor_codes.shape)}"
             )
+
+    def descriptors(self) -> dict[str, Tensor]:
+        """The six tensors, by name."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value for name, value in named.items() if name != "bandwidth"}
 
     @property
     def conditional(self) -> bool:
@@ -88,15 +97,23 @@ class CircuitDesign:
             processor_states=self.processor_states[..., processors, :],
         )
 
-    def to_data(self, bandwidth: float, min_probability: float = 0.5) -> Data:
+    def to_data(self, bandwidth: float | None = None, min_probability: float = 0.5) -> Data:
         """The design as a PyG graph: processors first, then read-outs.
 
         Edges run from sender to receiver wherever P > ``min_probability``; their
         ``edge_attr`` (E, 1) is P. Node tensors: ``x`` (states), ``signature``, ``code``,
         ``role`` (0 processor, 1 read-out), ``degree`` (expected, itself left out).
 
+        Args:
+            bandwidth: In place of the design's own.
+            min_probability: Links up to this probability are no edges.
+
         Raises:
-            ValueError: If the design is conditional; take one sample with :meth:`sample`.
+            ValueError: If the design is conditional (take one sample with :meth:`sample`), or
+                neither it nor the caller knows a bandwidth.
+
+        Warns:
+            UserWarning: If no link is probable enough, as in a model that has not learned yet.
         """
         if self.conditional:
             raise ValueError(
@@ -107,6 +124,16 @@ class CircuitDesign:
         among = among.masked_fill(torch.eye(len(among), dtype=torch.bool, device=among.device), 0)
         everything = torch.cat([among, out]).detach()
         receiver, sender = (everything > min_probability).nonzero(as_tuple=True)
+        if not len(sender):
+            highest = float(everything.max())
+            warnings.warn(
+                f"the graph has no edges: no link has P > {min_probability:g}, the highest is "
+                f"{highest:.2f}. Train the model, start its signatures from a prior "
+                "(signature_start='prior'), or ask for less, as "
+                f"min_probability={0.5 * highest:.1g}",
+                UserWarning,
+                stacklevel=2,
+            )
         return Data(
             x=torch.cat([self.processor_states, self.readout_states]).detach(),
             signature=torch.cat([self.processor_signatures, self.readout_signatures]).detach(),
@@ -117,8 +144,13 @@ class CircuitDesign:
             edge_attr=everything[receiver, sender].unsqueeze(-1),
         )
 
-    def to_networkx(self, bandwidth: float, min_probability: float = 0.5) -> nx.DiGraph:
-        """The design as a networkx graph with ``role``, ``degree`` and edge ``probability``."""
+    def to_networkx(
+        self, bandwidth: float | None = None, min_probability: float = 0.5
+    ) -> nx.DiGraph:
+        """The design as a networkx graph with ``role``, ``degree`` and edge ``probability``.
+
+        Arguments, errors and the warning are those of :meth:`to_data`.
+        """
         import networkx as nx
 
         data = self.to_data(bandwidth, min_probability)
@@ -136,10 +168,24 @@ class CircuitDesign:
         """The design of one sample of a conditional design."""
         if not self.conditional:
             return self
-        return CircuitDesign(*(getattr(self, field.name)[index] for field in fields(self)))
+        one: dict[str, Any] = {name: t[index] for name, t in self.descriptors().items()}
+        return replace(self, **one)
 
-    def links(self, bandwidth: float) -> tuple[Tensor, Tensor]:
-        """Link probabilities among processors (…, U, U) and to read-outs (…, O, U)."""
+    def links(self, bandwidth: float | None = None) -> tuple[Tensor, Tensor]:
+        """Link probabilities among processors (…, U, U) and to read-outs (…, O, U).
+
+        Args:
+            bandwidth: In place of the design's own.
+
+        Raises:
+            ValueError: If neither the design nor the caller knows one.
+        """
+        bandwidth = self.bandwidth if bandwidth is None else bandwidth
+        if bandwidth is None:
+            raise ValueError(
+                "bandwidth: expected a number > 0, since this design was not made by a model that "
+                "knows its own (NAC.design), got None"
+            )
         return (
             link_probabilities(self.processor_signatures, self.processor_signatures, bandwidth),
             link_probabilities(self.readout_signatures, self.processor_signatures, bandwidth),

@@ -1,13 +1,13 @@
 """Sampled graphs: who listens to whom, as a mask, as edges, or all pairs at once.
 
 All three have the same attributes, so any of them goes to any backend; each makes what it does not
-hold when it is asked for, once.
+hold when it is asked for, once. A fourth form, :class:`BiasGraph`, is what the dense execution adds
+to its scores and nothing else: constants of a prepared circuit that is compiled or exported.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nacgraph.graph.links import log_link_probabilities
+from nacgraph.graph.links import link_probabilities, log_link_probabilities
 
 
 class Rows(NamedTuple):
@@ -51,12 +51,14 @@ class SampledGraph:
         log_weight: Edge weights log K, (R, N) or (B, R, N); only where ``mask`` do they count.
         mask: True where the link exists, like ``log_weight``.
         complete: Every link exists with weight one, so that a backend may skip both.
+        nonempty: Every receiver is known to have a sender, so that no backend has to look.
     """
 
     probability: Tensor
     log_weight: Tensor
     mask: Tensor
     complete: bool = False
+    nonempty: bool = False
 
     @property
     def per_sample(self) -> bool:
@@ -118,7 +120,10 @@ class EdgeGraph:
         num_receivers: R.
         num_senders: N.
         samples: Number of graphs, or None for one that all samples share.
-        link: Makes the link probabilities P, with gradient.
+        receivers: Signatures of the receivers, from which P is made if someone asks.
+        senders: Signatures of the senders.
+        bandwidth: ε.
+        among: Whether receivers and senders are the same modules, so that P_ii = 1.
         least: Least log weight that counts as a link in :meth:`mean_degree`.
     """
 
@@ -126,9 +131,13 @@ class EdgeGraph:
     num_receivers: int
     num_senders: int
     samples: int | None
-    link: Callable[[], Tensor]
+    receivers: Tensor
+    senders: Tensor
+    bandwidth: float
+    among: bool
     least: float = -math.inf
     complete: bool = False
+    nonempty: bool = True
 
     @property
     def per_sample(self) -> bool:
@@ -141,8 +150,8 @@ class EdgeGraph:
 
     @cached_property
     def probability(self) -> Tensor:
-        """P of all pairs, made when first asked for."""
-        return self.link()
+        """P of all pairs, with gradient, made when first asked for."""
+        return link_probabilities(self.receivers, self.senders, self.bandwidth, self.among)
 
     @cached_property
     def mask(self) -> Tensor:
@@ -204,19 +213,20 @@ class FullGraph:
         receivers: Signatures of the receivers, (R, S) or (B, R, S).
         senders: Signatures of the senders, (N, S) or (B, N, S).
         bandwidth: ε; infinite makes every weight one.
-        link: Makes the link probabilities P, with gradient.
+        among: Whether receivers and senders are the same modules, so that P_ii = 1.
     """
 
     receivers: Tensor
     senders: Tensor
     bandwidth: float
-    link: Callable[[], Tensor]
+    among: bool
 
     density = 1.0
+    nonempty = True
 
     @property
     def complete(self) -> bool:
-        return math.isinf(self.bandwidth)
+        return self.bandwidth == math.inf
 
     @property
     def per_sample(self) -> bool:
@@ -236,8 +246,8 @@ class FullGraph:
 
     @cached_property
     def probability(self) -> Tensor:
-        """P of all pairs, made when first asked for."""
-        return self.link()
+        """P of all pairs, with gradient, made when first asked for."""
+        return link_probabilities(self.receivers, self.senders, self.bandwidth, self.among)
 
     @cached_property
     def log_weight(self) -> Tensor:
@@ -264,6 +274,26 @@ class FullGraph:
     def mean_degree(self) -> float:
         """See :meth:`SampledGraph.mean_degree`."""
         return mean_degree(self.probability)
+
+
+@dataclass(frozen=True)
+class BiasGraph:
+    """What dense attention adds to its scores; every receiver has a sender.
+
+    Attributes:
+        bias: log K (R, N) or (B, R, N), -inf where there is no link; None for the complete graph.
+    """
+
+    bias: Tensor | None
+
+    @classmethod
+    def of(cls, graph: Graph | BiasGraph, dtype: torch.dtype) -> BiasGraph:
+        """The bias of a graph whose receivers all have senders, as those of a kernel do."""
+        if isinstance(graph, BiasGraph):
+            return graph
+        if graph.complete:
+            return cls(None)
+        return cls(graph.log_weight.masked_fill(~graph.mask, -math.inf).to(dtype))
 
 
 Graph = SampledGraph | EdgeGraph | FullGraph

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +40,12 @@ class SignatureKernel(nn.Module):
 
     Raises:
         ValueError: Names the argument, what was expected and what came.
+
+    Example:
+        >>> kernel = SignatureKernel(mode="expected")
+        >>> graph = kernel(torch.eye(3))  # orthogonal signatures link with probability 0.05
+        >>> round(graph.probability[0, 1].item(), 4)
+        0.05
 
     Source: Neural Attentive Circuits (NeurIPS 2022), eq. 2-3.
     """
@@ -88,40 +93,62 @@ class SignatureKernel(nn.Module):
                 and every self-link exists. Given, a receiver without any link keeps its most
                 probable one.
             mode: Overrides the kernel's own mode.
-            generator: Source of the noise of the modes ``concrete`` and ``hard``.
+            generator: Source of the noise of the modes ``concrete`` and ``hard``; PyTorch's own
+                if left out.
             graphs: Draw this many independent graphs from shared signatures (modes that draw
                 nothing would give the same graph each time, and give it once).
 
         Raises:
-            ValueError: On an unknown mode, or on sampling without a generator.
+            ValueError: On an unknown mode.
+        """
+        return self.draws(1, receivers, senders, mode=mode, generator=generator, graphs=graphs)[0]
+
+    def draws(
+        self,
+        count: int,
+        receivers: Tensor,
+        senders: Tensor | None = None,
+        *,
+        mode: str | None = None,
+        generator: torch.Generator | None = None,
+        graphs: int | None = None,
+    ) -> tuple[Graph, ...]:
+        """``count`` independent draws of :meth:`forward`, over the same link probabilities.
+
+        A mode that draws nothing gives the one graph that there is, once.
         """
         mode = self.mode if mode is None else mode
         check_mode(mode)
         among = senders is None
         others = receivers if senders is None else senders
-        if math.isinf(self.bandwidth) or (mode == "expected" and self._weighs_all()):
-            link = partial(_probabilities, receivers, others, self.bandwidth, among)
-            return FullGraph(receivers, others, self.bandwidth, link)
-        if generator is None and mode in SAMPLED:
-            raise ValueError(
-                f"generator: expected a torch.Generator, since mode {mode!r} draws noise, got None"
-            )
+        if self.bandwidth == math.inf or (mode == "expected" and self._weighs_all()):
+            return (FullGraph(receivers, others, self.bandwidth, among),)
+        if mode not in SAMPLED:
+            count = 1
         if receivers.dim() == 3 or mode not in SAMPLED:
             graphs = None
         if self._draws_edges(receivers, others, graphs):
-            return self._edges(receivers, others, mode, generator, graphs, among)
-        log_p = _log_probabilities(receivers, others, self.bandwidth, among)
+            rule = mode, generator, graphs, among
+            return tuple(self._edges(receivers, others, *rule) for _ in range(count))
+        log_p = log_link_probabilities(receivers, others, self.bandwidth, among)
         probability = log_p.exp()
         if graphs is not None:
             log_p = log_p.expand(graphs, -1, -1)
+        return tuple(
+            SampledGraph(probability, *self._sampled(log_p, mode, generator, among), nonempty=True)
+            for _ in range(count)
+        )
+
+    def _sampled(
+        self, log_p: Tensor, mode: str, generator: torch.Generator | None, among: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Log weights and mask of a graph in which every receiver has a sender."""
         log_weight, mask = self._weigh(log_p, mode, generator)
         if among:
             own = torch.eye(log_p.shape[-1], dtype=torch.bool, device=log_p.device)
-            log_weight, mask = log_weight.masked_fill(own, 0.0), mask | own
-        else:
-            best = F.one_hot(log_p.argmax(-1), log_p.shape[-1]).bool()
-            mask = mask | (best & ~mask.any(-1, keepdim=True))
-        return SampledGraph(probability, log_weight, mask)
+            return log_weight.masked_fill(own, 0.0), mask | own
+        best = F.one_hot(log_p.argmax(-1), log_p.shape[-1]).bool()
+        return log_weight, mask | (best & ~mask.any(-1, keepdim=True))
 
     def _weighs_all(self) -> bool:
         """Whether no link can be so improbable that ``min_weight`` cuts it."""
@@ -131,7 +158,9 @@ class SignatureKernel(nn.Module):
         """Whether the pairs are so many that only edges are drawn, which the CPU can do."""
         each = receivers.shape[-2] * senders.shape[-2]
         pairs = each * (len(receivers) if receivers.dim() == 3 else graphs or 1)
-        return receivers.device.type == "cpu" and pairs >= DRAW_EDGES
+        # A compiler sees tensors of fixed shapes only.
+        plain = receivers.device.type == "cpu" and not torch.compiler.is_compiling()
+        return plain and pairs >= DRAW_EDGES
 
     def _edges(
         self,
@@ -146,10 +175,10 @@ class SignatureKernel(nn.Module):
         from nacgraph.graph.edges import edge_log_weights
         from nacgraph.graph.sampling import sample_edges
 
-        link = partial(_probabilities, receivers, senders, self.bandwidth, among)
         seed = 0
-        if generator is not None:
-            seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+        if mode in SAMPLED:
+            place = None if generator is None else generator.device
+            seed = int(torch.randint(2**62, (), generator=generator, device=place))
         with torch.autocast("cpu", enabled=False):
             wide = torch.promote_types(receivers.dtype, torch.float32)
             ours = F.normalize(receivers.to(wide), dim=-1)
@@ -164,7 +193,10 @@ class SignatureKernel(nn.Module):
             edges.num_receivers,
             edges.num_senders,
             edges.graphs,
-            link,
+            receivers,
+            senders,
+            self.bandwidth,
+            among,
             math.log(0.5) if mode == "concrete" else -math.inf,
         )
 
@@ -184,18 +216,6 @@ class SignatureKernel(nn.Module):
             # Forward 1, backward the gradient of log K (straight-through).
             return log_k - log_k.detach(), log_k > math.log(0.5)
         return log_k, log_k >= _log(self.min_weight)
-
-
-def _log_probabilities(receivers: Tensor, senders: Tensor, bandwidth: float, among: bool) -> Tensor:
-    log_p = log_link_probabilities(receivers, senders, bandwidth)
-    if among:  # P_ii = 1 exactly, not up to rounding
-        own = torch.eye(log_p.shape[-1], dtype=torch.bool, device=log_p.device)
-        log_p = log_p.masked_fill(own, 0.0)
-    return log_p
-
-
-def _probabilities(receivers: Tensor, senders: Tensor, bandwidth: float, among: bool) -> Tensor:
-    return _log_probabilities(receivers, senders, bandwidth, among).exp()
 
 
 def _log(x: float) -> float:

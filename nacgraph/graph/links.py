@@ -13,7 +13,9 @@ from nacgraph.utils.choices import MODES as MODES
 CLOSEST = 1e-7
 
 
-def log_link_probabilities(receivers: Tensor, senders: Tensor, bandwidth: float) -> Tensor:
+def log_link_probabilities(
+    receivers: Tensor, senders: Tensor, bandwidth: float, among: bool = False
+) -> Tensor:
     r"""Log of the probability that a receiver listens to a sender.
 
     .. math:: \log P_{ij} = -(1 - \cos(s_i, s_j)) / \varepsilon
@@ -22,6 +24,7 @@ def log_link_probabilities(receivers: Tensor, senders: Tensor, bandwidth: float)
         receivers: Signatures of the receivers i.
         senders: Signatures of the senders j.
         bandwidth: Bandwidth ε > 0; ``math.inf`` gives the complete graph.
+        among: Receivers and senders are the same modules: P_ii is 1 exactly, not up to rounding.
 
     Shapes:
         receivers (..., R, S) · senders (..., N, S) · output (..., R, N), at least fp32
@@ -44,12 +47,18 @@ def log_link_probabilities(receivers: Tensor, senders: Tensor, bandwidth: float)
         cosine = F.normalize(receivers.to(wide), dim=-1) @ F.normalize(
             senders.to(wide), dim=-1
         ).transpose(-1, -2)
-        return -(1 - cosine).clamp_min(0) / bandwidth
+        log_p = -(1 - cosine).clamp_min(0) / bandwidth
+    if among:
+        own = torch.eye(log_p.shape[-1], dtype=torch.bool, device=log_p.device)
+        log_p = log_p.masked_fill(own, 0.0)
+    return log_p
 
 
-def link_probabilities(receivers: Tensor, senders: Tensor, bandwidth: float) -> Tensor:
+def link_probabilities(
+    receivers: Tensor, senders: Tensor, bandwidth: float, among: bool = False
+) -> Tensor:
     """P = exp(-(1 - cos)/bandwidth); see :func:`log_link_probabilities`."""
-    return log_link_probabilities(receivers, senders, bandwidth).exp()
+    return log_link_probabilities(receivers, senders, bandwidth, among).exp()
 
 
 def logit(log_probability: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from nacgraph.utils.choices import (
     DEFAULT_BANDWIDTH,
     GRAPHS,
     MODES,
+    REDRAWS,
     STARTS,
     WIRINGS,
 )
@@ -50,11 +51,15 @@ class NACConfig:
     eval_mode: str = option("expected", "how edges are sampled in evaluation", choices=MODES)
     min_weight: float = option(0.01, "an edge lighter than this is none", low=0, below=1)
     graphs: str = option("shared", "one sampled graph for the batch, or one each", choices=GRAPHS)
+    redraw: str = option("once", "draw edges once a step, or anew each round", choices=REDRAWS)
     backend: str = option("auto", "execution of the attention", choices=BACKENDS)
     modulation: bool = option(True, "let codes modulate the layers")
     wiring: str = option("learned", "learned or frozen signatures, or all links", choices=WIRINGS)
     signature_start: str = option("random", "random, or close to the prior", choices=STARTS)
     condition: str = option("auto", "what makes each sample's circuit", choices=CONDITIONS)
+    propagator: str = option("skmdpa", "what a round of messages is; a registered name")
+    read_in: str = option("attention", "how modules read tokens; a registered name")
+    generator: str = option("auto", "what makes the design; a registered name")
 
     def __post_init__(self) -> None:
         wrong = []

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from nacgraph.graph.design import CircuitDesign
-from nacgraph.graph.kernel import SignatureKernel
+from nacgraph.graph.kernel import SAMPLED, SignatureKernel
 from nacgraph.models.config import NACConfig as NACConfig
-from nacgraph.nn.blocks import ModAttention, Propagator, ReadIn, ReadOut
-from nacgraph.nn.circuit import Circuit, CircuitOutput
-from nacgraph.nn.conditional import ConditionalGenerator
-from nacgraph.nn.generators import UnconditionalGenerator
-from nacgraph.nn.modfc import ModFC, ModFFN
+from nacgraph.nn.circuit import Circuit, CircuitOutput, PreparedCircuit
+from nacgraph.nn.generator_base import GENERATORS, BaseGenerator
+from nacgraph.nn.modfc import ModFC
+from nacgraph.nn.propagators import PROPAGATORS
+from nacgraph.nn.read_in import READ_INS
+from nacgraph.nn.read_out import ReadOut
 from nacgraph.priors.reachable import best_signatures
 
 
@@ -74,7 +75,7 @@ class NAC(nn.Module):
         if config.condition == "task" and conditioner is None:
             raise ValueError("conditioner: expected a module, since condition is 'task', got None")
         self.generator = build_generator(config, start, generator)
-        self.circuit = build_circuit(config, config.width, num_classes, generator)
+        self.circuit = build_circuit(config, num_classes, generator)
         if not config.modulation:
             for layer in self.modules():
                 if isinstance(layer, ModFC):
@@ -83,15 +84,36 @@ class NAC(nn.Module):
                     layer.alpha.requires_grad_(False)
                     layer.code_weight.requires_grad_(False)
 
-    def forward(self, batch: Any, generator: torch.Generator | None = None) -> CircuitOutput:
-        """Answer a batch; ``generator`` is the source of the edge noise, a fixed one if left out
-        while evaluating, so that the same batch gets the same answer."""
-        if generator is None and not self.training:
+    def forward(
+        self,
+        batch: Any,
+        generator: torch.Generator | None = None,
+        circuit: PreparedCircuit | None = None,
+    ) -> CircuitOutput:
+        """Answer a batch.
+
+        Args:
+            batch: What the tokenizer takes.
+            generator: Source of the edge noise. Left out, it is PyTorch's own while training, and
+                while evaluating a fixed one, so that the same batch gets the same answer.
+            circuit: From :meth:`prepare`, so that gates and graphs are not made anew.
+        """
+        mode = self.config.mode if self.training else self.config.eval_mode
+        if generator is None and not self.training and mode in SAMPLED:
             generator = torch.Generator().manual_seed(self.seed)
         tokens, mask = self.tokenizer(batch)
+        if circuit is not None:
+            return self.circuit(tokens, circuit, mask)
         design = self.design(batch, tokens, mask)
-        mode = self.config.mode if self.training else self.config.eval_mode
         return self.circuit(tokens, design, mask, generator, mode)
+
+    def prepare(self) -> PreparedCircuit | None:
+        """The circuit of all samples as evaluation runs it, for many calls ``model(batch,
+        circuit=…)``; None where every batch has another, since samples have designs of their own
+        or noise is drawn."""
+        if self.config.condition != "none" or self.config.eval_mode in SAMPLED:
+            return None
+        return self.circuit.prepare(self.design(), self.config.eval_mode)
 
     def design(
         self, batch: Any = None, tokens: Tensor | None = None, mask: Tensor | None = None
@@ -106,9 +128,9 @@ class NAC(nn.Module):
         Raises:
             ValueError: If every sample has its own design and no batch is given.
         """
-        condition = self.config.condition
+        condition, bandwidth = self.config.condition, self.circuit.kernel.bandwidth
         if condition == "none":
-            return self.generator(tokens, mask)
+            return replace(self.generator(tokens, mask), bandwidth=bandwidth)
         if batch is None or tokens is None:
             raise ValueError(
                 "design: expected a circuit that all samples share, got a conditional one, whose "
@@ -116,7 +138,7 @@ class NAC(nn.Module):
             )
         if self.conditioner is not None:
             tokens, mask = self.conditioner(batch)
-        return self.generator(tokens, mask)
+        return replace(self.generator(tokens, mask), bandwidth=bandwidth)
 
     def num_parameters(self) -> int:
         """Parameters that learn."""
@@ -160,49 +182,37 @@ class NAC(nn.Module):
 
 def build_generator(
     config: NACConfig, start: Tensor | None, generator: torch.Generator
-) -> UnconditionalGenerator | ConditionalGenerator:
+) -> BaseGenerator:
     """The generator that a configuration describes; ``start`` are signatures to begin with."""
-    c = config
-    sizes = c.modules, c.readouts, c.signature_dim, c.code_dim, c.width
-    if c.condition != "none":
-        heads = math.gcd(c.heads, c.width)
-        return ConditionalGenerator(*sizes, c.width, generator, c.width, heads)
-    return UnconditionalGenerator(*sizes, generator, start, frozen=c.wiring != "learned")
+    name = config.generator
+    if name == "auto":
+        name = "unconditional" if config.condition == "none" else "conditional"
+    return GENERATORS.get(name).from_config(config, signatures=start, generator=generator)
 
 
-def build_circuit(
-    config: NACConfig, token_dim: int, num_classes: int, generator: torch.Generator
-) -> Circuit:
+def build_circuit(config: NACConfig, num_classes: int, generator: torch.Generator) -> Circuit:
     """The executor that a configuration describes."""
     c = config
     readings = 1 if c.read_every == 0 else math.ceil(c.rounds / c.read_every)
     unique = c.unique_layers or c.rounds
-
-    def messages() -> ModAttention:
-        return ModAttention(c.width, c.code_dim, c.heads, c.head_dim, generator, c.backend)
-
-    def ffn() -> ModFFN:
-        return ModFFN(c.width, c.code_dim, generator, c.ffn_factor)
-
+    read_in, propagator = READ_INS.get(c.read_in), PROPAGATORS.get(c.propagator)
+    bandwidth = math.inf if c.wiring == "complete" else c.bandwidth
     return Circuit(
-        SignatureKernel(
-            math.inf if c.wiring == "complete" else c.bandwidth, c.temperature, c.mode, c.min_weight
+        SignatureKernel(bandwidth, c.temperature, c.mode, c.min_weight),
+        [read_in.from_config(c, generator=generator) for _ in range(min(readings, unique))],
+        [propagator.from_config(c, generator=generator) for _ in range(min(c.rounds, unique))],
+        ReadOut(
+            c.width,
+            c.code_dim,
+            c.heads,
+            c.head_dim,
+            num_classes,
+            factor=c.ffn_factor,
+            backend=c.backend,
+            generator=generator,
         ),
-        [
-            ReadIn(
-                c.width,
-                token_dim,
-                c.code_dim,
-                c.read_heads,
-                c.read_head_dim,
-                generator,
-                c.ffn_factor,
-            )
-            for _ in range(min(readings, unique))
-        ],
-        [Propagator(messages(), ffn(), c.width) for _ in range(min(c.rounds, unique))],
-        ReadOut(messages(), ffn(), c.width, num_classes, generator),
         c.rounds,
         c.read_every,
         per_sample=c.graphs == "per_sample",
+        redraw=c.redraw,
     )

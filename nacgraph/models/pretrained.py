@@ -144,7 +144,10 @@ def read_record(folder: Path) -> dict[str, Any]:
     _check_keys(path, record, KEYS)
     if not isinstance(record["config"], dict):
         raise CheckpointError(f"{path}: config: expected an object, got {record['config']!r}")
-    record["config"].setdefault("condition", "none")
+    # Fields that files of earlier versions do not have, at the values that they meant.
+    later = {"condition": "none", "redraw": "once", "propagator": "skmdpa"}
+    for name, value in {**later, "read_in": "attention", "generator": "auto"}.items():
+        record["config"].setdefault(name, value)
     _check_keys(path, record["config"], NACConfig.names(), "config.")
     for name, least in (("num_classes", 1), ("seed", 0)):
         value = record[name]

@@ -40,9 +40,9 @@ class SelfAttention(nn.Module):
         width: Width D of a token.
         heads: Number of heads H.
         head_dim: Width d of a head.
-        generator: Source of the initial weights.
         max_tokens: The most tokens that there can be, rows of E and F.
         linformer_tokens: Their columns k, no more than there are rows; 0 is full attention.
+        generator: Source of the initial weights; PyTorch's own if left out.
 
     Shapes:
         x (B, T, D) · mask (B, T) bool, True where a token is real · output (B, T, D)
@@ -59,17 +59,18 @@ class SelfAttention(nn.Module):
         width: int,
         heads: int,
         head_dim: int,
-        generator: torch.Generator,
         max_tokens: int | None = None,
         linformer_tokens: int = 0,
+        *,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.heads = heads
         inner = heads * head_dim
-        self.query = linear(width, inner, generator, bias=False)
-        self.key = linear(width, inner, generator, bias=False)
-        self.value = linear(width, inner, generator, bias=False)
-        self.out = linear(inner, width, generator)
+        self.query = linear(width, inner, bias=False, generator=generator)
+        self.key = linear(width, inner, bias=False, generator=generator)
+        self.value = linear(width, inner, bias=False, generator=generator)
+        self.out = linear(inner, width, generator=generator)
         self.key_rows: nn.Parameter | None = None
         self.value_rows: nn.Parameter | None = None
         if linformer_tokens:
@@ -81,7 +82,7 @@ class SelfAttention(nn.Module):
             shape = min(linformer_tokens, max_tokens), max_tokens
             self.key_rows, self.value_rows = (
                 # Summed over are the tokens, so these are what the scale follows from.
-                nn.Parameter(fan_in_normal_(torch.empty(shape), generator).T.contiguous())
+                nn.Parameter(fan_in_normal_(torch.empty(shape), generator=generator).T.contiguous())
                 for _ in range(2)
             )
 
@@ -113,24 +114,28 @@ class Block(nn.Module):
 
     Args:
         config: Sizes.
-        generator: Source of the initial weights.
         max_tokens: As of :class:`SelfAttention`.
+        generator: Source of the initial weights; PyTorch's own if left out.
 
     Shapes:
         x (B, T, D) · mask (B, T) bool · output (B, T, D), of no meaning at padding
     """
 
     def __init__(
-        self, config: TransformerConfig, generator: torch.Generator, max_tokens: int | None = None
+        self,
+        config: TransformerConfig,
+        max_tokens: int | None = None,
+        *,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         c, inner = config, config.ffn_factor * config.width
         self.attention_norm, self.ffn_norm = nn.LayerNorm(c.width), nn.LayerNorm(c.width)
         self.attention = SelfAttention(
-            c.width, c.heads, c.head_dim, generator, max_tokens, c.linformer_tokens
+            c.width, c.heads, c.head_dim, max_tokens, c.linformer_tokens, generator=generator
         )
-        self.widen = linear(c.width, inner, generator)
-        self.narrow = linear(inner, c.width, generator)
+        self.widen = linear(c.width, inner, generator=generator)
+        self.narrow = linear(inner, c.width, generator=generator)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         x = x + self.attention(self.attention_norm(x), mask)
@@ -176,9 +181,11 @@ class Transformer(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         self.tokenizer = tokenizer
         unique = min(config.rounds, config.unique_layers or config.rounds)
-        self.blocks = nn.ModuleList(Block(config, generator, max_tokens) for _ in range(unique))
+        self.blocks = nn.ModuleList(
+            Block(config, max_tokens, generator=generator) for _ in range(unique)
+        )
         self.norm = nn.LayerNorm(config.width)
-        self.head = linear(config.width, num_classes, generator)
+        self.head = linear(config.width, num_classes, generator=generator)
 
     def forward(self, batch: Any, generator: torch.Generator | None = None) -> TransformerOutput:
         """Answer a batch, called as a NAC is; nothing is drawn from ``generator``."""

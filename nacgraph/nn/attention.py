@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nacgraph.graph.forms import FullGraph, Graph, SampledGraph
+from nacgraph.graph.forms import BiasGraph, FullGraph, Graph, SampledGraph
 from nacgraph.nn.skmdpa import SKMDPA
 from nacgraph.ops.attention_dense import dense_attention
 from nacgraph.ops.attention_fused import fused_attention
@@ -41,15 +41,45 @@ class Attention(nn.Module):
         self.backend = backend
         self.scatter = SKMDPA()
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor, graph: Graph) -> Tensor:
+    def extra_repr(self) -> str:
+        return f"backend={self.backend!r}"
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor, graph: Graph | BiasGraph
+    ) -> Tensor:
+        if isinstance(graph, BiasGraph):
+            return dense_attention(query, key, value, graph)
         backend = self.backend
         if backend == "auto":
-            backend = choose(graph, query.device.type)
+            # What a compiler sees must not depend on how many links were drawn.
+            compiling = torch.compiler.is_compiling()
+            backend = "dense" if compiling else choose(graph, query.device.type)
         if backend == "scatter":
             return self.scatter(query, key, value, graph)
         if backend == "fused":
             return fused_attention(query, key, value, graph)
         return dense_attention(query, key, value, graph)
+
+
+def weighted_mean(value: Tensor, graph: Graph | BiasGraph, attention: Attention) -> Tensor:
+    r"""Mean of the senders' values, weighed by the links alone: for propagators without queries.
+
+    .. math:: y_i = \sum_{j \in N(i)} K_{ij} v_j \Big/ \sum_{j \in N(i)} K_{ij}
+
+    Zero where nobody is heard. Any form of a graph will do, in training as in an export.
+
+    Args:
+        value: (B, N, D).
+        graph: Its senders are the N modules.
+        attention: Decides the execution.
+
+    Shapes:
+        output (B, R, D)
+    """
+    heads = value.unsqueeze(-2)
+    receivers = value.shape[1] if isinstance(graph, BiasGraph) else graph.num_receivers
+    query = heads.new_zeros(heads.shape[0], receivers, *heads.shape[2:])
+    return attention(query, torch.zeros_like(heads), heads, graph).squeeze(-2)
 
 
 def choose(graph: Graph, device: str = "cpu") -> str:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nacgraph.graph.design import CircuitDesign
+from nacgraph.nn.generator_base import BaseGenerator, register_generator
 from nacgraph.nn.generators import InitialState, check_counts
-from nacgraph.nn.init import linear
+from nacgraph.nn.init import linear, reset_all
 
 
-class ConditionalGenerator(nn.Module):
+@register_generator("conditional")
+class ConditionalGenerator(BaseGenerator):
     r"""Descriptors from conditioning tokens c: one learned query per module asks them.
 
     .. math::
@@ -32,10 +36,10 @@ class ConditionalGenerator(nn.Module):
         code_dim: Width K.
         dim: Width D of the initial states.
         condition_dim: Width of the conditioning tokens.
-        generator: Source of the initial weights.
         width: Width of queries and of what they become.
         heads: Heads of both attentions; ``width`` is a multiple of it.
         factor: Width factor of the feed-forward parts.
+        generator: Source of the initial weights; PyTorch's own if left out.
 
     Shapes:
         condition (B, T, condition_dim) · mask (B, T) bool, True where real · output: a design whose
@@ -44,8 +48,18 @@ class ConditionalGenerator(nn.Module):
     Raises:
         ValueError: If there is no processor or read-out, or ``heads`` does not divide ``width``.
 
+    Example:
+        >>> generate = ConditionalGenerator(
+        ...     6, 2, signature_dim=4, code_dim=5, dim=8, condition_dim=7, width=12
+        ... )
+        >>> design = generate(torch.randn(3, 9, 7))  # 3 samples of 9 tokens
+        >>> design.processor_signatures.shape, design.readout_states.shape
+        (torch.Size([3, 6, 4]), torch.Size([3, 2, 8]))
+
     Source: Neural Attentive Circuits (NeurIPS 2022), the circuit generator, conditional.
     """
+
+    kept: Tensor
 
     def __init__(
         self,
@@ -55,39 +69,67 @@ class ConditionalGenerator(nn.Module):
         code_dim: int,
         dim: int,
         condition_dim: int,
-        generator: torch.Generator,
         width: int = 128,
         heads: int = 4,
         factor: int = 2,
+        *,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         check_counts(processors, readouts)
         if heads < 1 or width % heads:
             raise ValueError(f"heads: expected a divisor of width {width}, got {heads}")
-        self.queries = nn.Parameter(torch.randn(processors + readouts, width, generator=generator))
+        self.queries = nn.Parameter(torch.empty(processors + readouts, width))
+        self._draw_queries(generator)
         # Which queries are processors that are still there: pruning takes some away. The others
         # go on being asked, since what the kept ones became depends on them.
         self.register_buffer("kept", torch.arange(processors))
         self.processors = processors
         self.condition_norm = nn.LayerNorm(condition_dim)
         self.query_norm, self.self_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.ask = _Attend(width, condition_dim, heads, generator)
-        self.ffn = _FeedForward(width, width, factor, generator)
-        self.talk = _Attend(width, width, heads, generator)
-        self.to_signature = _FeedForward(width, signature_dim, factor, generator)
-        self.to_code = _FeedForward(width, code_dim, factor, generator)
-        self.processor_state = InitialState(code_dim, dim, generator)
-        self.readout_state = InitialState(code_dim, dim, generator)
+        self.ask = _Attend(width, condition_dim, heads, generator=generator)
+        self.ffn = _FeedForward(width, width, factor, generator=generator)
+        self.talk = _Attend(width, width, heads, generator=generator)
+        self.to_signature = _FeedForward(width, signature_dim, factor, generator=generator)
+        self.to_code = _FeedForward(width, code_dim, factor, generator=generator)
+        self.processor_state = InitialState(code_dim, dim, generator=generator)
+        self.readout_state = InitialState(code_dim, dim, generator=generator)
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Any,
+        *,
+        signatures: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> ConditionalGenerator:
+        c = config
+        sizes = c.modules, c.readouts, c.signature_dim, c.code_dim, c.width
+        heads = math.gcd(c.heads, c.width)
+        return cls(*sizes, c.width, width=c.width, heads=heads, generator=generator)
+
+    def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
+        """Draw new queries and weights; the processors that were selected stay so."""
+        self._draw_queries(generator)
+        reset_all(*self.children(), generator=generator)
+
+    @torch.no_grad()
+    def _draw_queries(self, generator: torch.Generator | None) -> None:
+        self.queries.copy_(torch.randn(self.queries.shape, generator=generator))
+
+    def extra_repr(self) -> str:
+        readouts, width = len(self.queries) - self.processors, self.queries.shape[1]
+        return f"processors={len(self.kept)}, readouts={readouts}, width={width}"
 
     def select(self, processors: Tensor) -> ConditionalGenerator:
         """A copy that gives these processors only, in this order; read-outs all stay."""
         chosen = copy.deepcopy(self)
-        kept: Tensor = self.kept  # type: ignore[assignment]
-        chosen.kept = kept[processors.to(kept.device)]
+        chosen.kept = self.kept[processors.to(self.kept.device)]
         return chosen
 
-    def forward(self, condition: Tensor, mask: Tensor | None = None) -> CircuitDesign:
-        """The designs of these samples."""
+    def forward(self, tokens: Any = None, mask: Tensor | None = None) -> CircuitDesign:
+        """The designs of these samples, from their conditioning tokens (B, T, condition_dim)."""
+        condition: Tensor = tokens
         query = self.queries.expand(len(condition), -1, -1)
         asked = self.condition_norm(condition)
         h = query + self.ask(self.query_norm(query), asked, mask)
@@ -95,7 +137,7 @@ class ConditionalGenerator(nn.Module):
         among = self.self_norm(h)
         h = h + self.talk(among, among)
         signatures, codes = self.to_signature(h), self.to_code(h)
-        kept: Tensor = self.kept  # type: ignore[assignment]
+        kept = self.kept
         mine, outward = codes[:, : self.processors][:, kept], codes[:, self.processors :]
         return CircuitDesign(
             processor_signatures=signatures[:, : self.processors][:, kept],
@@ -110,13 +152,18 @@ class ConditionalGenerator(nn.Module):
 class _Attend(nn.Module):
     """Multi-head attention of x (B, N, width) to y (B, T, other); zero where nothing is real."""
 
-    def __init__(self, width: int, other: int, heads: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, width: int, other: int, heads: int, *, generator: torch.Generator | None = None
+    ) -> None:
         super().__init__()
         self.heads = heads
-        self.query = linear(width, width, generator, bias=False)
-        self.key = linear(other, width, generator, bias=False)
-        self.value = linear(other, width, generator, bias=False)
-        self.out_proj = linear(width, width, generator)
+        self.query = linear(width, width, bias=False, generator=generator)
+        self.key = linear(other, width, bias=False, generator=generator)
+        self.value = linear(other, width, bias=False, generator=generator)
+        self.out_proj = linear(width, width, generator=generator)
+
+    def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
+        reset_all(*self.children(), generator=generator)
 
     def forward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
         query, key, value = (
@@ -133,11 +180,16 @@ class _Attend(nn.Module):
 class _FeedForward(nn.Module):
     """W₂ GELU(W₁ LN(x))."""
 
-    def __init__(self, width: int, out: int, factor: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, width: int, out: int, factor: int, *, generator: torch.Generator | None = None
+    ) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.first = linear(width, factor * width, generator)
-        self.second = linear(factor * width, out, generator)
+        self.first = linear(width, factor * width, generator=generator)
+        self.second = linear(factor * width, out, generator=generator)
+
+    def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
+        reset_all(*self.children(), generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.second(F.gelu(self.first(self.norm(x))))

@@ -8,26 +8,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nacgraph.graph.forms import FullGraph, Graph, check_attention
+from nacgraph.graph.forms import BiasGraph, FullGraph, Graph, check_attention
 
 
-def dense_attention(query: Tensor, key: Tensor, value: Tensor, graph: Graph) -> Tensor:
+def dense_attention(query: Tensor, key: Tensor, value: Tensor, graph: Graph | BiasGraph) -> Tensor:
     """Equal to :class:`nacgraph.nn.skmdpa.SKMDPA`, gradients to the edge weights included.
 
     Shapes:
         query (B, R, H, d) · key, value (B, N, H, d) · output (B, R, H, d)
     """
+    if isinstance(graph, BiasGraph):
+        query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+        return _biased(query, key, value, graph.bias)
     check_attention(query, key, graph)
     query, key, value = (x.transpose(1, 2) for x in (query, key, value))
     if graph.complete:
         return F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
     if isinstance(graph, FullGraph):
         return _bilinear(query, key, value, graph).transpose(1, 2)
-    if not torch.is_grad_enabled() and bool((graph.senders_of_each() > 0).all()):
+    if not torch.is_grad_enabled() and (graph.nonempty or bool(graph.mask.any(-1).all())):
         # Nothing of the size of all pairs and heads is kept; a row without links would be NaN.
         bias = graph.log_weight.to(query.dtype).masked_fill(~graph.mask, -math.inf)
-        bias = bias.unsqueeze(-3) if bias.dim() == 3 else bias
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2)
+        return _biased(query, key, value, bias)
     # One head axis for all: (R, N) → (1, 1, R, N), (B, R, N) → (B, 1, R, N).
     mask = graph.mask.unsqueeze(-3)
     score = (query * query.shape[-1] ** -0.5) @ key.transpose(-1, -2)
@@ -36,6 +38,12 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, graph: Graph) -> 
     score = score.masked_fill(~mask, torch.finfo(score.dtype).min)
     weight = score.softmax(-1).masked_fill(~mask, 0.0)
     return (weight @ value).transpose(1, 2)
+
+
+def _biased(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+    """Attention with log K (R, N) or (B, R, N) added to its scores: (B, H, R, d) → (B, R, H, d)."""
+    bias = bias.unsqueeze(-3) if bias is not None and bias.dim() == 3 else bias
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2)
 
 
 def _bilinear(query: Tensor, key: Tensor, value: Tensor, graph: FullGraph) -> Tensor:

@@ -1,10 +1,9 @@
-"""What the cells of a sweep came to: a record each, and a row over seeds for every point."""
+"""Results of a sweep: one record per finished cell, one row per point over its seeds."""
 
 from __future__ import annotations
 
 import csv
 import json
-import math
 import re
 import statistics
 from collections.abc import Mapping, Sequence
@@ -12,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nacgraph.fewshot.counting import mean_interval
 from nacgraph.sweep.jobs import after_folder, cell_folder
 from nacgraph.sweep.recipe import Cell, Points, Recipe
+from nacgraph.utils.stats import Mean, paired_difference
 
 MEASURES = {  # column → key of summary.json
     "val %": "val_accuracy", "test %": "test_accuracy", "majority %": "majority_accuracy",
@@ -30,7 +29,7 @@ class Record:
     """One finished cell.
 
     Attributes:
-        cell: Which.
+        cell: The cell.
         folder: Its run folder.
         values: Column → number, or None where there is none.
         curves: Name of a command for finished runs → its (x, y).
@@ -49,7 +48,7 @@ class Row:
     Attributes:
         points: Axis → point.
         records: By seed.
-        baseline: Those of the row that it is compared with; empty for that row itself.
+        baseline: Records of the row that this one is compared with; empty for that row itself.
     """
 
     points: Points
@@ -57,11 +56,11 @@ class Row:
     baseline: Sequence[Record] = ()
 
     def values(self, column: str) -> list[float]:
-        """The numbers of a column, those that there are."""
+        """The numbers of a column, missing ones left out."""
         return [v for r in self.records if (v := r.values.get(column)) is not None]
 
-    def difference(self, column: str) -> Paired | None:
-        """This row less the baseline, over the seeds that both have."""
+    def difference(self, column: str) -> Mean | None:
+        """This row minus the baseline, paired over the seeds that both have."""
         theirs = {r.cell.seed: r.values.get(column) for r in self.baseline}
         pairs = [
             (mine, other)
@@ -69,48 +68,14 @@ class Row:
             if (mine := r.values.get(column)) is not None
             and (other := theirs.get(r.cell.seed)) is not None
         ]
-        return paired(pairs) if pairs else None
-
-
-@dataclass(frozen=True)
-class Paired:
-    r"""A paired comparison over seeds.
-
-    .. math:: t = \bar d \sqrt n / s_d, \quad \bar d ± t_{0.975, n-1}\, s_d / \sqrt n
-
-    Attributes:
-        mean: Mean difference.
-        low, high: Its 95 % interval by Student's t; None below two pairs.
-        p: Two-sided; None below two pairs, or when all differences are equal.
-        n: Pairs.
-    """
-
-    mean: float
-    low: float | None
-    high: float | None
-    p: float | None
-    n: int
-
-
-def paired(pairs: Sequence[tuple[float, float]]) -> Paired:
-    """Student's paired t-test of (one, other)."""
-    found = mean_interval([one - other for one, other in pairs])
-    n, mean = found["n"], found["mean"]
-    if n < 2:
-        return Paired(mean, None, None, None, n)
-    from scipy.stats import t
-
-    low, high = found["ci95"]
-    error = found["sd"] / math.sqrt(n)
-    p = float(2 * t.sf(abs(mean) / error, n - 1)) if error > 0 else None
-    return Paired(mean, low, high, p, n)
+        return paired_difference(*zip(*pairs, strict=True)) if pairs else None
 
 
 def gather(recipe: Recipe, cells: Sequence[Cell], out: Path) -> list[Record]:
     """The records of all cells that are finished.
 
     Raises:
-        ValueError: If a result does not hold what the recipe looks for; names file and path.
+        ValueError: If a result lacks what the recipe asks for; names file and path.
     """
     found = []
     for cell in cells:
@@ -142,7 +107,7 @@ def gather(recipe: Recipe, cells: Sequence[Cell], out: Path) -> list[Record]:
 
 
 def read_result(file: Path) -> Any:
-    """JSON as it is; CSV as a list of rows, numbers where they are some."""
+    """JSON as it is; CSV as a list of rows, with numbers converted."""
     if file.suffix == ".json":
         return json.loads(file.read_text("utf-8"))
     with open(file, newline="", encoding="utf-8") as text:
@@ -157,12 +122,12 @@ def _number(text: str) -> Any:
 
 
 def pick(content: Any, path: str, source: Path | str = "") -> list[Any]:
-    """All that a path leads to: ``runs.0.mean``, ``series[shots=4,adapt=all].mean``.
+    """All values at a path: ``runs.0.mean``, ``series[shots=4,adapt=all].mean``.
 
     ``[key=value,…]`` keeps the rows of a list that have these values.
 
     Raises:
-        ValueError: If it leads nowhere.
+        ValueError: If there is nothing at the path.
     """
     found = [content]
     for part in _DOT.split(path) if path else []:

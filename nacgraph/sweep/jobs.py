@@ -1,4 +1,4 @@
-"""Jobs: what is still to be done for every cell, as commands and the files that they end with."""
+"""Jobs: the commands to run for every cell, and the file that each leaves when it is done."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nacgraph.utils.errors import ConfigError
 
 @dataclass(frozen=True)
 class Step:
-    """A command, and the file that is there once it has come to its end."""
+    """A command, and the file that exists once it has finished."""
 
     argv: tuple[str, ...]
     done: Path
@@ -30,7 +30,7 @@ class Job:
         name: The cell's.
         folder: Its run folder.
         steps: Training, and what follows.
-        log: File that takes what they say.
+        log: File for their output.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Job:
     log: Path
 
     def left(self) -> list[Step]:
-        """Steps that have not come to their end."""
+        """Steps that have not finished."""
         return [step for step in self.steps if not step.done.is_file()]
 
 
@@ -49,12 +49,12 @@ def cell_folder(out: Path, cell: Cell) -> Path:
 
 
 def after_folder(out: Path, after: After, cell: Cell) -> Path:
-    """Where a command for a finished run leaves its results."""
+    """Folder for the results of a command on a finished run."""
     return out / after.name / cell.name
 
 
 def cell_flags(cell: Cell) -> list[str]:
-    """A cell's fields as flags of ``nacgraph train``; what is null is left to preset and model."""
+    """A cell's fields as flags of ``nacgraph train``; a null is left to preset and model."""
     return [
         f"--{key}={value if isinstance(value, str) else json.dumps(_plain(value))}"
         for key, value in cell.fields.items()
@@ -81,7 +81,7 @@ def jobs_of(
         data: Name of a dataset → its path, for those that the commands use.
 
     Raises:
-        ConfigError: If two cells have one name, or a run in ``out`` is of other fields.
+        ConfigError: If two cells have one name, or a run in ``out`` has other fields.
     """
     names = [cell.name for cell in cells]
     problems = [
@@ -110,7 +110,7 @@ def jobs_of(
 
 
 def _strayed(cell: Cell, folder: Path) -> list[str]:
-    """What differs between a cell and the run that is already there."""
+    """Differences between a cell and the run that is already in its folder."""
     if not (folder / "config.yaml").is_file():
         return []
     stored = to_paths(read_config(folder).as_dict())

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from nacgraph.sweep.jobs import Job, Step
+from nacgraph.utils.check import check_choice
 
 Watch = Callable[[Sequence[Job], Mapping[str, int]], None]
-"""ProgressPrinter, now and then, which jobs run and the exit codes of those that ended, by name."""
+"""Called now and then with the running jobs, and the exit code by name of those that ended."""
 
 LAUNCHERS = ("process", "here", "submitit")
 INTERRUPTED = (130, 143)
@@ -38,7 +39,7 @@ def launch(
         launcher: "process": processes of this machine; "here": one after another in this process,
             for debugging and tests; "submitit": SLURM, or what submitit finds.
         at_once: Processes at a time.
-        watch: Is told how it goes.
+        watch: Called with the state of the jobs.
         settings: Of submitit's executor; "cluster" among them chooses it.
         folder: Where submitit keeps its files.
 
@@ -46,16 +47,15 @@ def launch(
         Exit code by name of the job.
 
     Raises:
-        KeyboardInterrupt: On Ctrl-C, after all that ran has saved what it had.
+        KeyboardInterrupt: On Ctrl-C, after every running job has saved its state.
         ValueError: If there is no such launcher, or submitit is not installed.
     """
+    check_choice(LAUNCHERS, launcher=launcher)
     if launcher == "here":
         return _here(jobs, watch)
     if launcher == "process":
         return _processes(jobs, at_once, watch)
-    if launcher == "submitit":
-        return _submitit(jobs, watch, dict(settings or {}), folder or Path("submitit"))
-    raise ValueError(f"launcher: expected one of {', '.join(LAUNCHERS)}, got {launcher!r}")
+    return _submitit(jobs, watch, dict(settings or {}), folder or Path("submitit"))
 
 
 def _here(jobs: Sequence[Job], watch: Watch) -> dict[str, int]:
@@ -93,7 +93,7 @@ def _start(job: Job, step: Step) -> subprocess.Popen[bytes]:
     with open(job.log, "ab") as log:
         log.write(f"$ nacgraph {' '.join(step.argv)}\n".encode())
         log.flush()
-        # In a session of its own: a Ctrl-C in the terminal is handed on once, by us.
+        # In a session of its own: we pass a Ctrl-C in the terminal on, once.
         return subprocess.Popen(
             [sys.executable, "-m", "nacgraph", *step.argv],
             stdin=subprocess.DEVNULL,
@@ -132,7 +132,7 @@ def _processes(jobs: Sequence[Job], at_once: int, watch: Watch) -> dict[str, int
 
 
 def _end(running: Sequence[_Running]) -> None:
-    """Ask what still runs to save and stop, and wait for it."""
+    """Ask running processes to save and stop, and wait for them."""
     for each in running:
         with contextlib.suppress(ProcessLookupError):
             each.process.send_signal(signal.SIGINT)
@@ -141,7 +141,7 @@ def _end(running: Sequence[_Running]) -> None:
 
 
 class Work:
-    """What submitit runs on another machine: the steps of a job that are left.
+    """The unfinished steps of a job, as submitit runs them on another machine.
 
     Stopped at the end of its time, it is queued again and goes on from the last checkpoint.
     """

@@ -23,13 +23,13 @@ Points = dict[str, str]
 
 @dataclass(frozen=True)
 class After:
-    """A command for every finished run, and what of its result is told.
+    """A command to run on every finished run, and what to read from its result.
 
     Attributes:
         name: Its name, also of the folder of its results.
         command: Words of the command; ``{run}`` is the run folder, ``{seed}`` the cell's seed,
             ``$name`` the path of a dataset. ``--out`` is added.
-        result: The file in that folder that it leaves behind at its end, JSON or CSV.
+        result: The file in that folder that it writes last, JSON or CSV.
         columns: Column of the tables → path in the result, as ``series[shots=4].mean``; of several
             numbers that it leads to, as over random draws, their mean.
         series: ``path`` to a list of rows, and which of their keys are ``x`` and ``y``: a curve.
@@ -71,11 +71,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a recipe's file says.
+    """The content of a recipe file.
 
     Attributes:
         title: One line.
-        about: What it asks, and how to read its answer.
+        about: The question, and how to read the tables.
         axes: Axis → its points → the fields that each sets.
         baseline: Axis → the point that the others are compared with.
         sections: Axis that gets a table for every point, or "".
@@ -147,7 +147,7 @@ class Recipe:
             cells.append(Cell(points, seed, {**fields_, "seed": seed}))
         asked += [name for each in self.after for name in _named(each.words(scale))]
         problems += [
-            f"data: scale {scale} wants {name} ({self.data[name]}): --data {name}=PATH"
+            f"data: scale {scale} needs {name} ({self.data[name]}): --data {name}=PATH"
             for name in dict.fromkeys(asked)
             if name not in given
         ]
@@ -176,7 +176,7 @@ def read_recipe(path: Path) -> Recipe:
     """The recipe in a YAML file.
 
     Raises:
-        ConfigError: With all that is wrong in it.
+        ConfigError: Listing every problem.
     """
     found = read_yaml(path)
     problems = [f"unknown key {nearest(key, list(KEYS))}" for key in found if key not in KEYS]
@@ -253,7 +253,7 @@ def _after(name: str, value: Any, problems: list[str]) -> After | None:
 
 
 def _loose_ends(recipe: Recipe) -> list[str]:
-    """Names that lead nowhere: of axes, points, scales' keys, datasets."""
+    """Names that are not defined: of axes, points, scales' keys, datasets."""
     axes = {axis: list(points) for axis, points in recipe.axes.items()}
     every = [name for names in axes.values() for name in names]
     problems = []

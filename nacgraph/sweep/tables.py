@@ -7,14 +7,15 @@ import io
 import statistics
 from collections.abc import Callable, Sequence
 
-from nacgraph.sweep.gather import MEASURES, Paired, Record, Row
+from nacgraph.sweep.gather import MEASURES, Record, Row
 from nacgraph.sweep.recipe import Recipe
+from nacgraph.utils.stats import Mean
 
 Table = list[list[str]]
 
 
 def _columns(recipe: Recipe) -> list[str]:
-    """Columns of accuracies and of what commands for the finished runs found."""
+    """Columns of accuracies, and those of the commands on finished runs."""
     return ["val %", "test %", *(column for each in recipe.after for column in each.columns)]
 
 
@@ -31,13 +32,14 @@ def mean_sd(values: Sequence[float], scale: float = 1.0, digits: int = 1) -> str
     return f"{mean} ± {scale * statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
 
 
-def difference(found: Paired | None) -> str:
+def difference(found: Mean | None) -> str:
     """``+1.3 (−0.2 to 2.8), p 0.07``, in points."""
     if found is None:
         return ""
     text = f"{100 * found.mean:+.1f}"
-    if found.low is not None and found.high is not None:
-        text += f" ({100 * found.low:.1f} to {100 * found.high:.1f})"
+    if found.ci95 is not None:
+        low, high = found.ci95
+        text += f" ({100 * low:.1f} to {100 * high:.1f})"
     text = text.replace("-", "−")
     return text + (f", p {found.p:.2g}" if found.p is not None else "")
 
@@ -82,7 +84,7 @@ def table(recipe: Recipe, rows: Sequence[Row]) -> Table:
 
 
 def markdown(recipe: Recipe, rows: Sequence[Row]) -> str:
-    """All sections as Markdown; a line above each says the majority class."""
+    """All sections as Markdown; a line above each gives the majority accuracy."""
     parts = []
     for name, mine in sections(recipe, rows).items():
         head, *lines = table(recipe, mine)

@@ -1,12 +1,13 @@
 """The Lightning module of a run: the training step, and what happens after each.
 
-Imported by the commands only, since Lightning takes seconds to import.
+Imported only where a run is trained, since Lightning takes seconds to import.
 """
 
 from __future__ import annotations
 
 import math
 import signal
+import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -31,6 +32,7 @@ from nacgraph.training.checkpoint import (
     step_name,
 )
 from nacgraph.training.config import RunConfig
+from nacgraph.training.folder import RunFolder
 from nacgraph.training.optim import (
     clip_gradients,
     learning_rate,
@@ -39,16 +41,13 @@ from nacgraph.training.optim import (
     optimizer_tensors,
     restore_optimizer,
 )
-from nacgraph.training.run import RunFolder, load_weights
+from nacgraph.training.run import load_weights
 from nacgraph.training.scoring import Score, score
+from nacgraph.utils.errors import NonFiniteError
 from nacgraph.utils.progress import Progress, ProgressCounter
 
 DENSE = 0.9  # mean link probability above which a circuit counts as a complete graph
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class NonFiniteError(RuntimeError):
-    """A loss or gradient that is NaN or infinite, met before it could spoil the weights."""
 
 
 class NACLightning(pl.LightningModule):
@@ -188,7 +187,8 @@ class NACLightning(pl.LightningModule):
         return batch.to(device)
 
     def on_train_start(self) -> None:
-        self._handlers = {s: signal.signal(s, self._ask_to_stop) for s in STOP_SIGNALS}
+        if threading.current_thread() is threading.main_thread():  # others get no signals
+            self._handlers = {s: signal.signal(s, self._ask_to_stop) for s in STOP_SIGNALS}
         if self.folder is not None:
             self.folder.open_metrics(self.step)
             self.folder.save_frame(self.step, self.model)

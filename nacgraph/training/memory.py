@@ -9,8 +9,10 @@ smaller ones give it by a straight line.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -20,6 +22,7 @@ from nacgraph.nn.attention import choose
 from nacgraph.nn.circuit import CircuitOutput
 from nacgraph.priors import MatchedLoss, get_prior, matched_loss, prior_signatures, reachable_floor
 from nacgraph.training.config import RunConfig
+from nacgraph.training.footprint import most_tokens, size
 from nacgraph.training.run import build_model, build_task, without_start
 from nacgraph.utils.machine import Live, heap_fragments, peak_of, trimmed
 
@@ -35,6 +38,7 @@ MAPPED = 2**25  # glibc takes larger blocks from the system one by one; smaller 
 # whose size follows the lengths of the samples leave more, since few fit into another's hole.
 # Measured, not derived: docs/performance.md.
 HOLES, HOLES_OF_LENGTHS = 0.35, 0.75
+RUN = ("nacgraph.training.loop", "nacgraph.training.trainer", "torch.utils.tensorboard")
 
 
 @dataclass(frozen=True)
@@ -71,8 +75,16 @@ class Estimate:
         """Bytes in that phase."""
         return sum(self.phases[self.phase].values())
 
+    def lines(self) -> list[str]:
+        """The estimate as text: the peak, then every phase with its parts."""
+        rows = [f"estimate   {size(self.peak)} at its peak ({self.phase})"]
+        for phase, parts in self.phases.items():
+            shown = " + ".join(f"{part} {size(amount)}" for part, amount in parts.items())
+            rows.append(f"           {phase} {size(sum(parts.values()))}: {shown}")
+        return rows + [f"note       {text}" for text in self.notes]
 
-def estimate(config: RunConfig, prepared: bool = False) -> Estimate:
+
+def estimate(config: RunConfig) -> Estimate:
     """Estimate the peak of a run. Trains nothing, and takes seconds beside the data.
 
     ListOps' data is neither read nor generated. A `TableTask` reads or generates all of its own,
@@ -81,27 +93,28 @@ def estimate(config: RunConfig, prepared: bool = False) -> Estimate:
 
     Args:
         config: The run.
-        prepared: Whether this process is the run itself, and holds data, prior and model already.
 
     Raises:
         ValueError: If a part of the configuration does not exist or does not fit.
     """
+    for name in RUN:  # what a run imports counts as its own
+        with suppress(ImportError, OSError):
+            import_module(name)
     if not config.has_circuit():  # then nothing grows with modules, or is pulled to a prior
         config = replace(config, prior=replace(config.prior, name="none", parameters={}))
     trials = _Trials(config)
     training, validation = trials.peak(learn=True), trials.peak(learn=False)
     matching, floor = _prior(config)
     weights, links, modules, notes = trials.weights, trials.links, trials.modules, trials.notes
-    data = 0 if prepared else trials.task.data_bytes()
+    data = trials.task.data_bytes()
     del trials
-    process = trimmed() - (weights + matching // 2 if prepared else 0)
+    process = trimmed()
     held = {"process": process, "data": data, "weights": 4 * weights, "prior": matching}
     phases = {"training": {**held, **training.parts()}}
     # The heap is not given back after a step: what follows finds room in it, or adds to it.
     phases["validation"] = {**held, **validation.parts(training.heap)}
     phases["checkpoint"] = {**held, **Peak(SAVING * 3 * weights, 0, 0).parts(training.heap)}
-    if not prepared:
-        phases["start"] = {"process": process, "data": LOADING * data, "prior": floor}
+    phases["start"] = {"process": process, "data": LOADING * data, "prior": floor}
     return Estimate(phases, links, modules, notes)
 
 
@@ -135,7 +148,7 @@ class _Trials:
         self.task = build_task(config)
         whole = self._build(config.modules)
         self.weights = sum(p.numel() * p.element_size() for p in whole.parameters())
-        self.longest = _tokens(whole.tokenizer, self.task)
+        self.longest = most_tokens(whole.tokenizer, self.task)
         full = self.task.full_batch_length()
         self.full = self.longest if full is None else max(1, min(full, self.longest))
         self.length = min(self.longest, LENGTH)
@@ -241,15 +254,6 @@ class _Trials:
                 own = model.generator.processor_signatures
                 own.data.copy_(start)
         return model
-
-
-def _tokens(tokenizer: Any, task: Any) -> int:
-    """The most tokens that a sample can have."""
-    if (limit := getattr(tokenizer, "max_length", None)) is not None:
-        return int(limit)
-    with torch.no_grad():
-        sample = task.dummy_batch(1, 1, torch.Generator().manual_seed(0))
-        return int(tokenizer(sample)[1].shape[1])
 
 
 def _unmatched(link: Tensor, kind: str) -> Tensor:

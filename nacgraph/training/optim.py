@@ -71,16 +71,7 @@ def make_optimizer(
         lr=rate,
         fused=fused or None,
     )
-    optimizer.register_step_post_hook(_count_versions)
     return optimizer
-
-
-def _count_versions(optimizer: torch.optim.Optimizer, *_: object) -> None:
-    # The fused step changes parameters behind autograd's back (torch 2.13), and what is kept
-    # while evaluating goes by their versions.
-    for group in optimizer.param_groups:
-        for p in group["params"]:
-            torch.autograd.graph.increment_version(p)
 
 
 def clip_gradients(parameters: Sequence[Tensor], limit: float) -> float:

@@ -1,45 +1,36 @@
-"""The run folder: configuration, metrics, checkpoints, the circuit and the summary.
-
-::
-
-    config.yaml    complete, usable with --config     metrics.csv   one row a logged step
-    checkpoints/   the last two and the best          tensorboard/  the same curves
-    circuit.npz    signatures, codes, P               summary.json  the result
-    frames/        signatures at every validation, to see the circuit form
-    data.json      names of the classes, sizes that other data is brought to
-"""
+"""A run: the trained model, its task and its configuration, and what can be done with them."""
 
 from __future__ import annotations
 
 import csv
-import io
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_origin
 
 import numpy as np
+import torch
 
-from nacgraph.models.config import NACConfig
-from nacgraph.training.checkpoint import Checkpoint, best_or_newest, step_name
-from nacgraph.training.config import RunConfig, dump_config, stored_config
+from nacgraph.training.checkpoint import Checkpoint, best_or_newest
+from nacgraph.training.config import RunConfig, stored_config
+from nacgraph.training.display import as_html
+from nacgraph.training.evaluation import Evaluation, Predictions, evaluate, predict
 from nacgraph.training.flags import TASK_FLAGS
+from nacgraph.training.folder import COLUMNS, read_data_record, read_summary
+from nacgraph.training.plugins import PluginFile, changes, missing
 from nacgraph.training.run_config import read_yaml
 from nacgraph.utils.errors import CheckpointError, ConfigError, nearest
-from nacgraph.utils.files import write_atomically
+from nacgraph.utils.registry import load_plugin
 
 if TYPE_CHECKING:
+    import networkx as nx
     from torch import Tensor
+    from torch_geometric.data import Data
 
+    from nacgraph.graph.design import CircuitDesign
     from nacgraph.models.nac import NAC
     from nacgraph.models.transformer import Model
     from nacgraph.tasks import Task
-
-COLUMNS = (
-    "step", "seconds", "loss", "task_loss", "prior_loss", "learning_rate", "gradient_norm",
-    "mean_degree", "isolated", "length", "samples_per_second", "val_accuracy", "val_loss",
-)  # fmt: skip
 
 
 def read_config(folder: Path) -> RunConfig:
@@ -92,9 +83,7 @@ def build_target(config: RunConfig) -> Tensor | None:
     from nacgraph.priors import get_prior
 
     prior = get_prior(config.prior.name, **config.prior.parameters)
-    if prior.is_none or not isinstance(config.model, NACConfig):
-        return None
-    return prior.edge_probabilities(config.model.modules)
+    return None if prior.is_none or not config.modules else prior.edge_probabilities(config.modules)
 
 
 def build_model(config: RunConfig, task: Task, target: Tensor | None) -> Model:
@@ -141,9 +130,19 @@ def require_circuit(config: RunConfig, folder: Path) -> None:
         raise ValueError(f"{folder}: a run of model {config.model_name} has no circuit")
 
 
-@dataclass(frozen=True)
+def load_weights(model: Model, checkpoint: Checkpoint) -> None:
+    """Put the checkpoint's weights into ``model``; both must have the same parameters."""
+    try:
+        model.load_state_dict(checkpoint.part("model"))
+    except RuntimeError as error:
+        raise CheckpointError(f"{checkpoint.path}: weights of another model ({error})") from error
+
+
+@dataclass(frozen=True, repr=False)
 class Run:
-    """A run folder that was read: the trained model, its task and its configuration.
+    """A trained model with its task and configuration, and what can be done with them.
+
+    Made by :func:`nacgraph.fit` and :func:`nacgraph.load`.
 
     Attributes:
         path: The run folder.
@@ -151,7 +150,14 @@ class Run:
         task: The task, over the run's data or other data.
         config: The configuration.
         checkpoint: Where the weights are from.
-        notes: Remarks on damaged files.
+        notes: Remarks on damaged files and changed plugins.
+
+    Example:
+        >>> run = nacgraph.load("runs/x")  # doctest: +SKIP
+        >>> run.evaluate().accuracy  # doctest: +SKIP
+        0.604
+        >>> run.predict(["[MAX 2 9 [MIN 4 7 ] 0 ]"]).classes  # doctest: +SKIP
+        ['9']
     """
 
     path: Path
@@ -161,11 +167,229 @@ class Run:
     checkpoint: Checkpoint
     notes: list[str]
 
+    # What the run is
+
     @property
     def circuit(self) -> NAC:
         """The model as one with a circuit; a ValueError if it has none."""
         require_circuit(self.config, self.path)
         return cast("NAC", self.model)
+
+    @property
+    def plugins(self) -> list[Path]:
+        """The plugin files that reading this run takes: those that ran here, else its own."""
+        files = plugin_files(self.config, read_data_record(self.path))
+        return [(file.now() or file).path for file in files]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """``summary.json``: the run's results; empty before training has ended."""
+        return read_summary(self.path)
+
+    @property
+    def metrics(self) -> Any:
+        """``metrics.csv``, a row a logged step: a pandas DataFrame, or without pandas a dict of
+        NumPy columns (float64, NaN where nothing was measured; ``step`` is int64)."""
+        rows: list[list[str]] = []
+        if (path := self.path / "metrics.csv").is_file():
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)][1:]
+        values = np.array([[float(v or "nan") for v in row] for row in rows]).reshape(
+            -1, len(COLUMNS)
+        )
+        columns = dict(zip(COLUMNS, values.T, strict=True))
+        columns["step"] = columns["step"].astype(np.int64)
+        try:
+            import pandas
+        except ImportError:
+            return columns
+        return pandas.DataFrame(columns)
+
+    # Its circuit
+
+    @property
+    def design(self) -> CircuitDesign:
+        """Signatures, codes and states of the circuit that all samples share.
+
+        Raises:
+            ValueError: If the model has no circuit, or makes one for every sample.
+        """
+        with torch.no_grad():
+            return self.circuit.design()
+
+    @property
+    def link(self) -> np.ndarray:
+        """Link probabilities P among the processors, (U, U) float32, receivers in rows; P_ii = 1.
+
+        Raises:
+            ValueError: As for :attr:`design`.
+        """
+        with torch.no_grad():
+            link = self.design.links()[0].float().cpu().numpy()
+        np.fill_diagonal(link, 1.0)
+        return link
+
+    def to_data(self, threshold: float = 0.5) -> Data:
+        """The circuit as a PyG graph of links with P > ``threshold``; see `CircuitDesign`."""
+        return self.design.to_data(min_probability=threshold)
+
+    def graph(self, threshold: float = 0.5) -> nx.DiGraph:
+        """The circuit as a networkx graph of links with P > ``threshold``."""
+        return self.design.to_networkx(min_probability=threshold)
+
+    # What it answers
+
+    def with_data(self, data: str | Path | None = None, **task_arguments: Any) -> Run:
+        """The same run over other data, which is a test split unless it has one of its own.
+
+        Args:
+            data: File or folder in one of the task's layouts; None: the run's own.
+            task_arguments: Other parameters of the task, as ``batch_size`` or ``cache_dir``.
+
+        Raises:
+            ValueError: If data and run do not fit.
+        """
+        given = {"data": data, **task_arguments}
+        given = {name: value for name, value in given.items() if value is not None}
+        if not given:
+            return self
+        record = read_data_record(self.path)
+        return replace(self, task=_task(self.config, record, **given))
+
+    def evaluate(
+        self,
+        data: str | Path | None = None,
+        *,
+        split: str = "test",
+        by: Sequence[str] = (),
+        batch_size: int | None = None,
+        device: str = "auto",
+        progress: Any = None,
+    ) -> Evaluation:
+        """Accuracy on a split of the run's own or of other data.
+
+        Args:
+            data: As for :meth:`with_data`.
+            split: "test" or "val".
+            by: Tags of the task ("root" for listops, "skill" for nlvr2): accuracy apart by each.
+            batch_size: That of the run if not given.
+            device: "cpu", "cuda", or "auto", which takes CUDA where there is one.
+            progress: Called with (right, seen) after every batch.
+
+        Raises:
+            ValueError: If the data does not fit, or the task has no such tag or split.
+        """
+        run = self.with_data(data, batch_size=batch_size)
+        return evaluate(run, str(data) if data else None, split, by, device, progress)
+
+    def predict(self, samples: Sequence[Any], *, device: str = "auto") -> Predictions:
+        """Classes and probabilities of raw samples.
+
+        Args:
+            samples: What the task takes: for listops ``["[MAX 2 9 [MIN 4 7 ] 0 ]"]``, texts for
+                text, files, pictures or arrays (H, W) or (H, W, C) for images, arrays (P, 3) for
+                points, (image, image, sentence) for nlvr2.
+            device: As for :meth:`evaluate`.
+
+        Raises:
+            ValueError: Naming the sample that is none, or if the task takes no raw samples.
+        """
+        return predict(self, samples, device)
+
+    # What is found out about it, and made of it. These rooms lie above this one, and are opened
+    # when they are asked for.
+
+    def analyze(self, **options: Any) -> Any:
+        """Statistics, pictures and a report: :func:`nacgraph.analysis.analyze` has the options.
+
+        ``analyze(nulls=20)`` compares with twenty random graphs.
+        """
+        from nacgraph.analysis import analyze
+
+        return analyze(self, **options)
+
+    def compare(self, other: Run | str | Path, **options: Any) -> Any:
+        """How alike this circuit and another are: see :func:`nacgraph.analysis.compare`."""
+        from nacgraph.analysis import compare
+
+        return compare(self, _as_run(other), **options)
+
+    def prune(
+        self,
+        keep: float = 0.2,
+        *,
+        order: str = "degree",
+        out: str | Path | None = None,
+        **options: Any,
+    ) -> Run:
+        """A smaller run with the share ``keep`` of the modules, in a folder of its own.
+
+        Args:
+            keep: Share of the processors that stay.
+            order: What decides who stays: see :func:`nacgraph.analysis.prune_run`.
+            out: The new folder; beside this one if not given.
+            options: Of :func:`nacgraph.analysis.prune_run`.
+        """
+        from nacgraph.analysis import prune_run
+
+        return _as_run(prune_run(self, keep=keep, order=order, out=out, **options))
+
+    def fewshot(self, **options: Any) -> Any:
+        """New classes from a few samples: see :func:`nacgraph.fewshot.fewshot`."""
+        from nacgraph.fewshot import fewshot
+
+        return fewshot(self, **options)
+
+    def renditions(self, *others: Run | str | Path, **options: Any) -> Any:
+        """Accuracy on images drawn otherwise, of this run and ``others``: see
+        :func:`nacgraph.analysis.renditions`."""
+        from nacgraph.analysis import renditions
+
+        return renditions([self, *map(_as_run, others)], **options)
+
+    def export(self, format: str = "onnx", **options: Any) -> Any:
+        """The circuit as a program of its own: see :func:`nacgraph.export.export_run`.
+
+        Args:
+            format: "onnx", or another of :mod:`nacgraph.export`.
+            options: Of :func:`nacgraph.export.export_run`.
+        """
+        from nacgraph.export import export_run
+
+        return export_run(self, format=format, **options)
+
+    # How it looks
+
+    def __repr__(self) -> str:
+        facts = [f"{self.config.model_name} on {self.config.task.name}"]
+        if self.config.has_circuit():
+            facts.append(f"prior {self.config.prior.name}, {self.config.modules} modules")
+        accuracy = self.summary.get("test_accuracy")
+        if accuracy is not None:
+            facts.append(f"test {100 * accuracy:.1f} %")
+        return f"Run({str(self.path)!r}: {', '.join(facts)}, step {self.checkpoint.state['step']})"
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+
+def load(path: str | Path, *, plugins: Sequence[str | Path] = (), **task_arguments: Any) -> Run:
+    """Read a run folder: the model with its best weights, its task, its configuration.
+
+    Args:
+        path: The folder.
+        plugins: Python files that the run needs for its task. They are run; nothing in the run
+            folder ever is.
+        task_arguments: Replace those of the run, as ``data="basic_test.tsv"`` does.
+
+    Raises:
+        ConfigError: If this is no run folder.
+        CheckpointError: If it holds no valid checkpoint.
+        ValueError: If data and run do not fit, or a plugin is missing; the message names it.
+    """
+    for plugin in plugins:
+        load_plugin(plugin)
+    return load_run(Path(path), **task_arguments)
 
 
 def load_circuit(folder: Path, **task_arguments: Any) -> Run:
@@ -175,143 +399,42 @@ def load_circuit(folder: Path, **task_arguments: Any) -> Run:
 
 
 def load_run(folder: Path, **task_arguments: Any) -> Run:
-    """A trained model (its best weights), its task and configuration, from a run folder.
-
-    Nothing in the folder is run as code. ``task_arguments`` replace those of the run, as
-    ``data="basic_test.tsv"`` does. Other data is a test split as a whole, unless it has one of its
-    own; its classes must be among those of the run.
-
-    Raises:
-        ConfigError: If this is no run folder.
-        CheckpointError: If it holds no valid checkpoint.
-        ValueError: If data and run do not fit.
-    """
-    config = read_config(folder)
-    if task_arguments.get("data") not in (None, config.task.parameters.get("data")):
-        task_arguments["whole_is_test"] = True
+    """As :func:`load`, with the plugins that have run already."""
+    config, record = read_config(folder), read_data_record(folder)
     checkpoint, skipped = best_or_newest(folder / "checkpoints")
     if checkpoint is None:
         raise CheckpointError(f"{folder}: no valid checkpoint; " + "; ".join(skipped))
-    try:
-        task = build_task(config, **task_arguments)
-    except ValueError as error:
-        hint = f"; the run used --plugin {' '.join(config.plugin)}" if config.plugin else ""
-        raise ValueError(f"{error}{hint}") from error
-    known = read_data_record(folder)
-    task.match_sizes(known["data_signature"])
-    if known["classes"] is not None:
-        task.remap_classes(known["classes"])
+    task = _task(config, record, **task_arguments)
     # The checkpoint holds the signatures, so the prior that they may have started from (it could
     # be a plugin's) is not needed again.
     model = build_model(without_start(config), task, None)
     load_weights(model, checkpoint)
-    return Run(folder, model.eval(), task, config, checkpoint, skipped)
+    notes = [*skipped, *changes(plugin_files(config, record))]
+    return Run(folder, model.eval(), task, config, checkpoint, notes)
 
 
-def read_data_record(folder: Path) -> dict[str, Any]:
-    """``data.json`` of a run: "classes" in the order of logits, "data_signature" of the task."""
-    path = folder / "data.json"
-    if not path.is_file():
-        return {"classes": None, "data_signature": {}}
+def plugin_files(config: RunConfig, record: dict[str, Any]) -> list[PluginFile]:
+    """The plugins of a run, from its data record; without digests where it is an old one."""
+    return record["plugins"] or [
+        PluginFile(Path(path).expanduser().resolve(), None) for path in config.plugin
+    ]
+
+
+def _task(config: RunConfig, record: dict[str, Any], **arguments: Any) -> Task:
+    """The task of a run, perhaps over other data, with the run's classes and sizes."""
+    if arguments.get("data") not in (None, config.task.parameters.get("data")):
+        arguments["whole_is_test"] = True
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        # Until 0.1 the signature was called "facts".
-        classes, signature = found["classes"], found.get("data_signature", found.get("facts"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: not the data record of a run ({error!r})") from error
-    names = [] if classes is None else classes
-    strings = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    if not strings or not isinstance(signature, dict):
-        raise CheckpointError(
-            f"{path}: expected names of classes and a data_signature, got {str(found)[:60]}"
-        )
-    return {"classes": classes, "data_signature": signature}
+        task = build_task(config, **arguments)
+    except ValueError as error:
+        if absent := missing(plugin_files(config, record)):
+            raise ValueError(f"{error}; {absent}") from error
+        raise
+    task.match_sizes(record["data_signature"])
+    if record["classes"] is not None:
+        task.remap_classes(record["classes"])
+    return task
 
 
-def load_weights(model: Model, checkpoint: Checkpoint) -> None:
-    """Put the checkpoint's weights into ``model``; both must have the same parameters."""
-    try:
-        model.load_state_dict(checkpoint.part("model"))
-    except RuntimeError as error:
-        raise CheckpointError(f"{checkpoint.path}: weights of another model ({error})") from error
-
-
-class RunFolder:
-    """Writes a run's files. Only the first process has one."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.checkpoints = path / "checkpoints"
-        self._board: Any = None
-
-    def create(self, config: RunConfig, task: Task) -> None:
-        """Make the folder, its configuration, and what is to be known of its data."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        classes = None if task.classes is None else list(task.classes)
-        record = {"classes": classes, "data_signature": task.data_signature()}
-        text = json.dumps(record, ensure_ascii=False) + "\n"
-        write_atomically(self.path / "data.json", text.encode())
-        write_atomically(self.path / "config.yaml", dump_config(config).encode())
-
-    def open_metrics(self, step: int) -> None:
-        """Go on after ``step``: rows beyond it, and a row cut short by a crash, are dropped."""
-        from torch.utils.tensorboard import SummaryWriter
-        from torch.utils.tensorboard.summary import Summary
-
-        path = self.path / "metrics.csv"
-        rows = []
-        if path.is_file():
-            with open(path, newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.reader(file) if len(row) == len(COLUMNS)][1:]
-        kept = [row for row in rows if row[0].isdigit() and int(row[0]) <= step]
-        text = io.StringIO()
-        csv.writer(text).writerows([COLUMNS, *kept])
-        write_atomically(path, text.getvalue().encode())
-        self._summary, self._point = Summary, Summary.Value
-        self._board = SummaryWriter(str(self.path / "tensorboard"), purge_step=step + 1)
-
-    def log(self, row: Mapping[str, float | None]) -> None:
-        """Append one row; what is None stays empty."""
-        values = [row.get(name) for name in COLUMNS]
-        with open(self.path / "metrics.csv", "a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow(["" if v is None else _short(v) for v in values])
-        curves = zip(COLUMNS[2:], values[2:], strict=True)
-        # One event with all values: an event for each took most of the time of logging.
-        shown = [self._point(tag=n, simple_value=v) for n, v in curves if v is not None]
-        self._board.file_writer.add_summary(self._summary(value=shown), int(row["step"] or 0))
-
-    def save_circuit(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """``circuit.npz``: plain arrays, readable with ``allow_pickle=False``."""
-        write_atomically(self.path / "circuit.npz", _packed(arrays))
-
-    def save_frame(self, step: int, model: Model) -> None:
-        """``frames/step_NNNNNNNN.npz``: signatures after this step, if all samples share them."""
-        parameters = {n.removeprefix("generator."): p for n, p in model.named_parameters()}
-        names = ("processor_signatures", "readout_signatures")
-        if not all(name in parameters and parameters[name].requires_grad for name in names):
-            return
-        arrays = {name: parameters[name].detach().float().cpu().numpy() for name in names}
-        frames = self.path / "frames"
-        frames.mkdir(exist_ok=True)
-        write_atomically(frames / f"{step_name(step)}.npz", _packed(arrays))
-
-    def save_summary(self, summary: Mapping[str, Any]) -> None:
-        """``summary.json``; what is not known is null."""
-        text = json.dumps(summary, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
-        write_atomically(self.path / "summary.json", text.encode())
-
-    def close(self) -> None:
-        """Flush and close the TensorBoard file."""
-        if self._board is not None:
-            self._board.close()
-
-
-def _packed(arrays: Mapping[str, np.ndarray]) -> bytes:
-    data = io.BytesIO()
-    np.savez_compressed(data, **dict(arrays))
-    return data.getvalue()
-
-
-def _short(value: float) -> str:
-    # Nine digits bring any single-precision number back exactly.
-    return str(value) if isinstance(value, int) else f"{value:.9g}"
+def _as_run(run: Run | str | Path) -> Run:
+    return run if isinstance(run, Run) else load_run(Path(run))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from nacgraph.models.nac import NAC
 from nacgraph.tasks import Task
+from nacgraph.utils.stats import wilson
 
 
 @dataclass(frozen=True)
@@ -39,22 +41,10 @@ class Score:
         return wilson(self.right, self.n)
 
 
-def wilson(right: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """Wilson's 95 % interval of a proportion.
-
-    Raises:
-        ValueError: If not ``0 <= right <= n`` with ``n >= 1``.
-
-    Source: Wilson, Probable inference, the law of succession (JASA 1927).
-    """
-    if not 0 <= right <= n or n < 1:
-        raise ValueError(f"expected 0 <= right <= n and n >= 1, got right {right}, n {n}")
-    p, z2 = right / n, z * z
-    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = z / (1 + z2 / n) * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-    # At 0 and n the exact bounds are 0 and 1; rounding must not pass them.
-    low = max(0.0, middle - half) if right else 0.0
-    return low, min(1.0, middle + half) if right < n else 1.0
+def prepared_for(model: nn.Module) -> dict[str, Any]:
+    """Arguments with which a model answers many batches: its circuit, where it can be prepared."""
+    circuit = model.prepare() if isinstance(model, NAC) else None
+    return {} if circuit is None else {"circuit": circuit}
 
 
 @torch.no_grad()
@@ -86,10 +76,13 @@ def score(
     counts = torch.zeros(4, dtype=torch.float64, device=device)
     present = task.present(split)
     among = None if present is None else torch.as_tensor(present, device=device)
+    low = precision == "bf16-mixed"
+    with torch.autocast(device.type, torch.bfloat16, enabled=low):
+        prepared = prepared_for(model)
     for batch in task.eval_batches(split, rank, world, limit):
         batch = batch.to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
-            logits = model(batch).logits.float()
+        with torch.autocast(device.type, torch.bfloat16, enabled=low):
+            logits = model(batch, **prepared).logits.float()
         hits = logits.argmax(-1) == batch.labels
         right = hits.sum()
         if each is not None:

@@ -12,5 +12,6 @@ WIRINGS = ("learned", "frozen", "complete")
 STARTS = ("random", "prior")
 CONDITIONS = ("auto", "none", "task", "inputs")
 GRAPHS = ("shared", "per_sample")
+REDRAWS = ("once", "each_round")  # see nacgraph.nn.circuit.Circuit
 LOSSES = ("mse", "kl")  # see nacgraph.priors.matching.MatchedLoss
 MATCHINGS = ("rows", "iterated", "graph")

@@ -15,7 +15,23 @@ class ConfigError(ValueError):
 
 
 class CheckpointError(RuntimeError):
-    """A file of a run that cannot be written, or that is not what it says it is."""
+    """A file of a run that cannot be written, or whose content is not what was expected."""
+
+
+class NonFiniteError(RuntimeError):
+    """A loss or gradient that is NaN or infinite, met before it could spoil the weights."""
+
+
+class TrainingStopped(KeyboardInterrupt):
+    """Training was stopped by a signal, after a step; what is there can be resumed.
+
+    Attributes:
+        signal: Number of the signal: 2 for Ctrl-C.
+    """
+
+    def __init__(self, text: str, signal: int = 2) -> None:
+        super().__init__(text)
+        self.signal = signal
 
 
 def did_you_mean(name: object, choices: Iterable[str]) -> str:

@@ -130,8 +130,7 @@ def problem(name: str, value: Any, kind: Any, about: Mapping[str, Any]) -> str |
 
 def field_problems(config: Any) -> list[str]:
     """What is wrong with the fields of a dataclass made of :func:`option`, each in one line."""
-    cls: Any = type(config)
-    kinds = types_of(cls)
+    kinds = types_of(type(config))  # type: ignore[arg-type]
     found = (
         problem(f.name, getattr(config, f.name), kinds[f.name], f.metadata)
         for f in fields(config)

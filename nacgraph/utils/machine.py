@@ -1,4 +1,4 @@
-"""This machine: its processor, device, memory (tensors alive, what is held and free), heap."""
+"""This machine: processor, device, memory (tensors alive, held and free), heap, versions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ import sys
 import tracemalloc
 import weakref
 from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+
+DECISIVE = ("torch", "torch_geometric", "pytorch_lightning", "numpy")
+"""Packages whose versions decide the numbers of a run."""
 
 
 class Live(TorchDispatchMode):
@@ -79,7 +83,7 @@ def heap_fragments() -> bool:
 
 
 def trimmed() -> int:
-    """What this process holds after giving back what it can: libraries, mostly."""
+    """Resident bytes after freeing what can be freed: libraries, mostly."""
     gc.collect()
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
@@ -121,7 +125,7 @@ def available() -> tuple[int | None, int | None]:
 
 
 def processor() -> dict[str, str]:
-    """What /proc/cpuinfo says of the first processor; elsewhere than on Linux its name alone."""
+    """The entry of the first processor in /proc/cpuinfo; outside Linux only its name."""
     found = {"model name": platform.processor() or platform.machine()}
     try:
         first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
@@ -133,7 +137,7 @@ def processor() -> dict[str, str]:
 
 
 def hardware(device: torch.device | str) -> str:
-    """What computes on a device: ``AMD EPYC, 2 threads``, or the accelerator's name."""
+    """Name of the hardware of a device: ``AMD EPYC, 2 threads``, or the accelerator's name."""
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(device)
     count = torch.get_num_threads()
@@ -145,3 +149,16 @@ def device_of(name: str) -> str:
     if name != "auto":
         return name
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def versions(packages: Sequence[str] = DECISIVE) -> dict[str, str | None]:
+    """Versions of nacgraph, Python and these packages; None of one that is not installed."""
+    from nacgraph import __version__
+
+    found: dict[str, str | None] = {"nacgraph": __version__, "python": platform.python_version()}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found

@@ -99,7 +99,7 @@ class Progress:
             self._line(row, " *" if best else "")
 
     def stop(self) -> None:
-        """End the display; what was said stays."""
+        """End the display; printed lines stay."""
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -132,7 +132,7 @@ class Progress:
 
 
 class ProgressPrinter:
-    """Says on stderr what is being done, how far it is, and how long all has taken so far."""
+    """Prints to stderr what is being done, the share done, and the time since the start."""
 
     def __init__(self, every: float = 5.0) -> None:
         self.began = time.monotonic()
@@ -149,7 +149,7 @@ class ProgressPrinter:
 
 
 class ProgressCounter:
-    """Says now and then how far scoring a split is."""
+    """Prints now and then how much of a split has been scored."""
 
     def __init__(self, split: str, say: Callable[[str], object], every: float = 10.0) -> None:
         self.split, self.say, self.every = split, say, every

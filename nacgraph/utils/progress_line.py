@@ -5,11 +5,24 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+
+_QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
+
+
+@contextmanager
+def no_progress() -> Iterator[None]:
+    """Within it nothing is shown, for a library function that was asked to be quiet."""
+    before = _QUIET.set(True)
+    try:
+        yield
+    finally:
+        _QUIET.reset(before)
 
 
 def tell(what: str, done: int, total: int, unit: str) -> None:
     """Keep one line on stderr up to date; where it is no terminal, write one at the end."""
-    if done == total or sys.stderr.isatty():
+    if not _QUIET.get() and (done == total or sys.stderr.isatty()):
         start, end = "\r" if sys.stderr.isatty() else "", "\n" if done == total else ""
         sys.stderr.write(f"{start}{what}: {done:,} of {total:,} {unit}{end}")
         sys.stderr.flush()
@@ -19,14 +32,14 @@ def tell(what: str, done: int, total: int, unit: str) -> None:
 def telling(
     what: str, total: int, unit: str, least: int = 500, every: int = 50
 ) -> Iterator[Callable[[], None]]:
-    """Gives a function to call after each of ``total`` things, which are told of if many.
+    """Gives a function to call after each of ``total`` items; shows progress if there are many.
 
     Args:
         what: What is done, as "sampling points".
         total: How many there are.
         unit: What they are, as "meshes".
-        least: Fewer than this are not worth a line.
-        every: How many go by before the line changes.
+        least: No line for fewer items than this.
+        every: Items between updates of the line.
     """
     done = 0
 
@@ -39,6 +52,7 @@ def telling(
     try:
         yield one_more
     finally:
-        # Stopped by damage, say: what comes next is not to stand on the same line.
-        if total >= least and every <= done < total and sys.stderr.isatty():
+        # Stopped early, by damaged data for example: the next output starts on a new line.
+        begun = total >= least and every <= done < total
+        if begun and sys.stderr.isatty() and not _QUIET.get():
             sys.stderr.write("\n")

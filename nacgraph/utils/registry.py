@@ -14,6 +14,9 @@ from typing import Generic, TypeVar
 
 from nacgraph.utils.errors import did_you_mean
 
+LOADED: dict[Path, str] = {}
+"""Plugin files that this process has run, and the sha256 of each as it was then."""
+
 T = TypeVar("T")
 C = TypeVar("C", bound=type)
 
@@ -82,7 +85,7 @@ class Registry(Generic[T]):
             raise ValueError(self._unknown(name))
         try:
             loaded = entry.load()
-        except Exception as error:  # whatever a stranger's import raises is reported, by name
+        except Exception as error:  # whatever the plugin's import raises is reported with its name
             raise ValueError(
                 f"{self.kind} {name!r} is offered by entry point {entry.value!r}, "
                 f"which does not load: {type(error).__name__}: {error}"
@@ -133,6 +136,7 @@ def load_plugin(path: str | Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ValueError(f"plugin: expected a Python source file, got {str(path)!r}")
     print(f"running plugin {path}", file=sys.stderr)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up here
     try:
@@ -140,7 +144,14 @@ def load_plugin(path: str | Path) -> ModuleType:
     except Exception as error:
         del sys.modules[name]
         raise ValueError(f"plugin {str(path)!r} raised {type(error).__name__}: {error}") from error
+    LOADED[file] = digest
     return module
+
+
+def loaded_plugins() -> list[Path]:
+    """The files that :func:`load_plugin` ran in this process."""
+    modules = [m for name, m in sys.modules.items() if name.startswith("nacgraph_plugin_")]
+    return [Path(module.__file__) for module in modules if module.__file__ is not None]
 
 
 def _place(cls: type) -> str:

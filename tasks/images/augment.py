@@ -1,4 +1,4 @@
-"""Augmentation of training images: NumPy on whole batches, all chance from one generator."""
+"""Augmentation of training images: NumPy on whole batches, one explicit generator."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Augmentation:
 
 
 def augmented(images: np.ndarray, how: Augmentation, rng: np.random.Generator) -> np.ndarray:
-    """Each image changed by itself: uint8 (B, H, W, C) → uint8 (B, H, W, C)."""
+    """Each image augmented independently: uint8 (B, H, W, C) → uint8 (B, H, W, C)."""
     if how.randaugment:
         from nacgraph.tasks.images.randaugment import randaugmented
 

@@ -150,12 +150,12 @@ def _batch(path: Path, key: str, classes: int, found: DataReport) -> tuple[np.nd
 
 
 def _unpickled(path: Path, found: DataReport) -> dict[str, Any]:
-    """The dict in a file, its keys as text; empty after its damage is told."""
+    """The dict in a file, its keys as text; empty after its damage was reported."""
     try:
         content = ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
         if not isinstance(content, dict):
             raise pickle.UnpicklingError(f"got {type(content).__name__}")
-    except Exception as error:  # a broken pickle raises whatever it likes
+    except Exception as error:  # a broken pickle may raise anything
         found.damaged(path, f"expected a pickled dict of arrays and lists, got a bad one ({error})")
         return {}
     return {k.decode("latin1") if isinstance(k, bytes) else str(k): v for k, v in content.items()}

@@ -1,7 +1,7 @@
-"""Images drawn in another manner, or bent.
+"""Images redrawn or deformed.
 
 All functions: image (H, W, C) float64 in [0, 1], strength 1 to 5, generator → the same shape.
-Lengths grow with the image, so that 8 × 8 and 64 × 64 are changed alike.
+Lengths grow with the image, so that 8 × 8 and 64 × 64 images change equally.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def zoom(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarr
 
 
 def elastic(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
-    """Bent like rubber by a smooth random field."""
+    """Deformed like rubber by a smooth random field."""
     from scipy.ndimage import gaussian_filter
 
     field = rng.normal(size=(2, *image.shape[:2]))

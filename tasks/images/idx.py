@@ -91,7 +91,7 @@ def _named(folder: Path, prefix: str, what: str, axes: int) -> Path:
 
 
 def _array(path: Path, axes: int, what: str, found: DataReport) -> np.ndarray | None:
-    """The content of an IDX file of bytes, or None after its damage is told."""
+    """The content of an IDX file of bytes, or None after its damage was reported."""
     try:
         if path.suffix == ".gz":
             with gzip.open(path) as file:

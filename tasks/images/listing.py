@@ -39,7 +39,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What images are brought to: ``size`` (0: their own where all are alike, else 64) and
+    """What images are brought to: ``size`` (0: their own if all have the same, else 64) and
     ``channels`` (0: as they are, colour where any has it), and where decoded ones are kept."""
 
     size: int = 0
@@ -55,7 +55,7 @@ def is_image(path: Path) -> bool:
 def decoded(listing: Listing, wanted: Wanted, found: DataReport) -> Data:
     """All files as uint8 (N, H, W, C) arrays, one a split.
 
-    The outcome is kept in the cache folder, under the names, sizes and times of the files.
+    The result is kept in the cache folder, under the names, sizes and times of the files.
     """
     files = {k: [found.read(path) for path, _ in pairs] for k, pairs in listing.splits.items()}
 
@@ -129,7 +129,7 @@ def _looked_at(
 
 
 def _opened(path: Path, found: DataReport) -> Image | None:
-    """The file as a picture whose header is read, or None after the damage is told."""
+    """The file as a picture whose header is read, or None after the damage was reported."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -158,7 +158,7 @@ def _what(path: Path) -> str:
 
 
 def _into(place: np.ndarray, path: Path, found: DataReport) -> bool:
-    """Decode a file into ``place`` (H, W, C); False after its damage is told."""
+    """Decode a file into ``place`` (H, W, C); False after its damage was reported."""
     high, wide, channels = place.shape
     image = _opened(path, found)
     if image is None:

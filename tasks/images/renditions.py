@@ -1,4 +1,4 @@
-"""Renditions: any images drawn, bent or spoilt in a fixed way, to measure what carries over.
+"""Renditions: images redrawn, deformed or corrupted in a fixed way, to measure robustness.
 
 A rendition is a function of image, strength and (name, seed, row), so the same row looks the same
 in every batch and for every model. Strengths 1 to 5 differ in amount, not in what is drawn: the
@@ -12,14 +12,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nacgraph.tasks.images import drawings, spoiling
+from nacgraph.tasks.images import corruption, drawings
+from nacgraph.utils.check import check_choice
 
 STRENGTHS = (1, 2, 3, 4, 5)
 
 Rendition = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
 RENDITIONS: dict[str, Rendition] = {
-    # drawn otherwise
+    # redrawn
     "sketch": drawings.sketch,
     "cartoon": drawings.cartoon,
     "posterise": drawings.posterise,
@@ -27,27 +28,26 @@ RENDITIONS: dict[str, Rendition] = {
     "emboss": drawings.emboss,
     "invert": drawings.invert,
     "texture": drawings.texture,
-    # bent
+    # deformed
     "rotate": drawings.rotate,
     "zoom": drawings.zoom,
     "elastic": drawings.elastic,
-    # spoilt
-    "blur": spoiling.blur,
-    "pixelate": spoiling.pixelate,
-    "noise": spoiling.noise,
-    "salt": spoiling.salt,
-    "contrast": spoiling.contrast,
-    "fog": spoiling.fog,
-    "stripes": spoiling.stripes,
-    "patch": spoiling.patch,
+    # corrupted
+    "blur": corruption.blur,
+    "pixelate": corruption.pixelate,
+    "noise": corruption.noise,
+    "salt": corruption.salt,
+    "contrast": corruption.contrast,
+    "fog": corruption.fog,
+    "stripes": corruption.stripes,
+    "patch": corruption.patch,
 }
 """Rendition by name: image (H, W, C) float64 in [0, 1], strength 1 to 5, generator → the same."""
 
 
 def check(name: str, strength: int) -> None:
     """Raise ValueError unless there is such a rendition and strength."""
-    if name not in RENDITIONS:
-        raise ValueError(f"rendition: expected one of {', '.join(RENDITIONS)}, got {name!r}")
+    check_choice(RENDITIONS, rendition=name)
     if strength not in STRENGTHS:
         raise ValueError(f"strength: expected 1 to 5, got {strength!r}")
 
@@ -61,11 +61,11 @@ def render(
         images: Grey or RGB images.
         name: A key of ``RENDITIONS``.
         strength: 1 to 5.
-        rows: The row of each image in its split (N): with name and seed it decides all chance.
-        seed: Another one makes other noise.
+        rows: The row of each image in its split (N); row, name and seed fix all randomness.
+        seed: Another seed gives other noise.
 
     Raises:
-        ValueError: If an argument is none of these.
+        ValueError: If an argument is out of range.
     """
     check(name, strength)
     if images.dtype != np.uint8 or images.ndim != 4:

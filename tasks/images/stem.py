@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nacgraph.nn.init import fan_in_normal_, linear
 from nacgraph.tasks.base import Batch
 from nacgraph.tasks.tokenizers import register_tokenizer
-from nacgraph.utils.check import at_least
+from nacgraph.utils.check import check_at_least
 
 SIDE = 8  # places along the shorter side of the last map, about
 PATCH = 4  # the largest patch; what is left of the reduction is done by halving
@@ -52,8 +52,8 @@ class ConvBlock(nn.Module):
         super().__init__()
         self.spread = _conv(width, width, kernel, generator, groups=width, padding=kernel // 2)
         self.norm = nn.LayerNorm(width)
-        self.widen = linear(width, 4 * width, generator)
-        self.narrow = linear(4 * width, width, generator)
+        self.widen = linear(width, 4 * width, generator=generator)
+        self.narrow = linear(4 * width, width, generator=generator)
         self.scale = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -109,8 +109,9 @@ class ImageTokenizer(nn.Module):
             "position_width": position_width,
             "seed": seed,
         }
-        from_zero = ("stem_layers", "seed")
-        at_least(*((k, v, 0 if k in from_zero else 1) for k, v in self.settings.items()))
+        check_at_least(0, stem_layers=stem_layers, seed=seed)
+        check_at_least(1, height=height, width=width, channels=channels)
+        check_at_least(1, dim=dim, stem_width=stem_width, position_width=position_width)
         generator = torch.Generator().manual_seed(seed)
         self.shape = channels, height, width
         steps = reductions(min(height, width))
@@ -134,7 +135,7 @@ class ImageTokenizer(nn.Module):
         self.positions = nn.Parameter(torch.empty(high * wide, position_width))
         nn.init.normal_(self.positions, generator=generator)
         self.norm = nn.LayerNorm(inside)
-        self.out = linear(inside + position_width, dim, generator)
+        self.out = linear(inside + position_width, dim, generator=generator)
 
     @property
     def places(self) -> int:
@@ -168,7 +169,7 @@ def _conv(
 ) -> nn.Conv2d:
     # skip_init: the default start would draw from the global generator.
     layer = nn.utils.skip_init(nn.Conv2d, inside, outside, kernel, **options)
-    fan_in_normal_(layer.weight, generator)
+    fan_in_normal_(layer.weight, generator=generator)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
     return layer

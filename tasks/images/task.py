@@ -14,12 +14,14 @@ from torch import nn
 from nacgraph.tasks.base import Batch, register_task
 from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.images.augment import Augmentation, augmented, mixed
-from nacgraph.tasks.images.listing import Wanted
+from nacgraph.tasks.images.listing import Wanted, pixels
 from nacgraph.tasks.images.reading import LAYOUTS, read_images
 from nacgraph.tasks.images.renditions import check, render
 from nacgraph.tasks.images.stem import ImageTokenizer
+from nacgraph.tasks.samples import picture
 from nacgraph.tasks.splits import Data, Table
 from nacgraph.tasks.table import TableTask
+from nacgraph.utils.check import check_at_least
 
 
 @register_task("images")
@@ -30,7 +32,7 @@ class Images(TableTask):
         stem_layers: Blocks of each stage of the stem.
         stem_width: Channels of its first stage.
         size: Side to which images are brought: shorter side scaled, middle cut out; 0 keeps
-            their own where all are alike, and is 64 where they are not.
+            their own size if all have the same, else brings them to 64.
         channels: 1 or 3; 0 keeps what is there, RGB where any image has colour.
         flip: Mirror half of the training images; None: unless they are digits.
         crop: Pixels by which training images are shifted at most; None: a fourteenth of the side.
@@ -51,7 +53,7 @@ class Images(TableTask):
     layouts: ClassVar[Sequence[str]] = LAYOUTS
     embedded: ClassVar[str | None] = "scikit-learn's handwritten digits, 8 x 8 (real)"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        # So short a run sees each image once or twice: augmentation would only slow it down.
+        # Such a short run sees each image once or twice: augmentation would only slow it down.
         "tiny": {
             "steps": 500,
             "learning_rate": 2e-3,
@@ -92,11 +94,8 @@ class Images(TableTask):
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        if stem_layers < 0 or stem_width < 1:
-            raise ValueError(
-                "stem_layers, stem_width: expected at least 0 and 1, "
-                f"got {stem_layers} and {stem_width}"
-            )
+        check_at_least(0, stem_layers=stem_layers)
+        check_at_least(1, stem_width=stem_width)
         if size < 0 or 0 < size < 4:
             raise ValueError(f"size: expected 0 or at least 4 pixels, got {size}")
         if channels not in (0, 1, 3):
@@ -150,6 +149,18 @@ class Images(TableTask):
             targets=None if targets is None else torch.from_numpy(targets),
         )
 
+    def encode(self, samples: Sequence[Any], first: int = 0) -> Batch:
+        """Files, Pillow images, or arrays (H, W) or (H, W, C) of uint8 or of floats in [0, 1].
+
+        They are brought to the size and channels of the run as image files are.
+        """
+        high, wide, channels = self.shape
+        images = np.zeros((len(samples), high, wide, channels), np.uint8)
+        for row, sample in enumerate(samples):
+            image = picture(sample, first + row, (None, (2 * wide, 2 * high)))
+            images[row] = pixels(image, (high, wide), channels)
+        return self.as_batch({"images": images}, len(samples), first)
+
     def rendered(self, name: str, strength: int, seed: int = 0) -> Images:
         """This task with the same data, whose batches to evaluate on are a rendition of it.
 
@@ -163,7 +174,7 @@ class Images(TableTask):
         return task
 
     def data_signature(self) -> dict[str, Any]:
-        """What a trained tokenizer's sizes follow from, as JSON values, for :meth:`match_sizes`."""
+        """What fixes the sizes of a trained tokenizer, as JSON values, for :meth:`match_sizes`."""
         high, wide, channels = self.shape
         return {"height": high, "width": wide, "channels": channels}
 
@@ -192,7 +203,7 @@ class Images(TableTask):
         )
 
     def max_tokens(self, tokenizer: nn.Module) -> int | None:
-        """One a place of the last map."""
+        """One token per place of the last map."""
         return getattr(tokenizer, "places", None)
 
     def dummy_batch(self, count: int, length: int, generator: torch.Generator) -> Batch:

@@ -17,7 +17,7 @@ from nacgraph.tasks.listops.trees import check_lengths, evaluate, grow
 from nacgraph.utils.progress_line import tell
 
 _CHUNK = 500  # trees drawn at a time: Ctrl-C is answered between two chunks
-_VERSION = 1  # to be raised with any change of what a seed generates
+_VERSION = 1  # increase with any change of what a seed generates
 
 Progress = Callable[[int, int], None]
 
@@ -59,7 +59,7 @@ def row_hashes(sequences: Sequences) -> list[bytes]:
 
 
 def show_progress(done: int, total: int) -> None:
-    """Say on stderr how far generating is."""
+    """Print to stderr how much has been generated."""
     tell("generating ListOps", done, total, "sequences")
 
 
@@ -117,7 +117,7 @@ def generate(
                 f"{recipe.longest} symbols, got only {len(seen)}: allow longer ones, or ask for "
                 "fewer"
             )
-    # Of short sequences the likely ones are drawn first; shuffled, all splits are alike.
+    # Likely short sequences are drawn first; after shuffling all splits are distributed equally.
     return concatenate(parts).take(np.random.default_rng((seed, 0, total)).permutation(total))
 
 

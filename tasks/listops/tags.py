@@ -1,4 +1,4 @@
-"""What can be told of a ListOps sequence: for reports, never for a model."""
+"""Properties of ListOps sequences: for reports, never for a model."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -17,11 +18,12 @@ from nacgraph.tasks.curriculum import TrainingOrder, stages_of
 from nacgraph.tasks.listops.data import Recipe, generated_splits, row_hashes
 from nacgraph.tasks.listops.presets import PRESETS
 from nacgraph.tasks.listops.tags import tree_tags
-from nacgraph.tasks.listops.trees import SYMBOLS, VOCABULARY
-from nacgraph.tasks.listops.tsv import read_tsv
+from nacgraph.tasks.listops.trees import SYMBOLS, VOCABULARY, evaluate
+from nacgraph.tasks.listops.tsv import read_tsv, symbol_ids
+from nacgraph.tasks.samples import wrong_sample
 from nacgraph.tasks.splits import check_rank
 from nacgraph.tasks.tokenizers import SequenceTokenizer
-from nacgraph.utils.check import at_least
+from nacgraph.utils.check import check_at_least
 from nacgraph.utils.errors import ConfigError
 
 SPLITS = ("train", "val", "test")
@@ -61,7 +63,7 @@ class ListOps(Task):
             seeds are tested on the same sequences.
         stage_size: Sequences generated for a stage of the curriculum; fewer where so short that
             there are not that many different ones.
-        batch_symbols: Batches of long sequences are smaller: at most so many symbols in one; 0 is
+        batch_symbols: Most symbols in a batch, so that batches of long sequences are smaller; 0 is
             no limit.
         dilations: Distance between the symbols of a stem block's window, block by block, in turn.
         memory: Longest time scale, in symbols, of what a stem block keeps of the symbols outside of
@@ -112,7 +114,8 @@ class ListOps(Task):
         position_scale: float = 1.0,
         selective: bool = False,
     ) -> None:
-        at_least(("seed", seed, 0), ("batch_size", batch_size, 1))
+        check_at_least(0, seed=seed)
+        check_at_least(1, batch_size=batch_size)
         given = dict(
             min_length=min_length, max_length=max_length, train_size=train_size,
             val_size=val_size, test_size=test_size, curriculum=curriculum,
@@ -241,7 +244,7 @@ class ListOps(Task):
     def eval_batches(
         self, split: str, rank: int = 0, world: int = 1, limit: int | None = None
     ) -> Iterator[Batch]:
-        """Batches of like length; over all ranks, each of the first ``limit`` samples once."""
+        """Batches of similar length; over all ranks, each of the first ``limit`` samples once."""
         check_rank(rank, world)
         if limit is not None and limit < 1:
             raise ValueError(f"limit must be at least 1 or None, got {limit}")
@@ -249,6 +252,26 @@ class ListOps(Task):
         own = np.argsort(rows.lengths[:limit], kind="stable")[rank::world]
         for start in range(0, len(own), self.batch_size):
             yield padded(rows, own[start : start + self.batch_size])
+
+    def encode(self, samples: Sequence[Any], first: int = 0) -> Batch:
+        """Texts as ``[MAX 2 9 [MIN 4 7 ] 0 ]``, with or without LRA's parentheses."""
+        rows = []
+        for number, sample in enumerate(samples, first):
+            if not isinstance(sample, str) or not sample.strip():
+                got = type(sample).__name__ if not isinstance(sample, str) else "an empty text"
+                raise wrong_sample(number, "a text as [MAX 2 9 ]", got)
+            ids = np.frombuffer(symbol_ids(sample, f"sample {number}"), np.uint8)
+            if len(ids) > self.recipe.longest:
+                wanted = f"at most {self.recipe.longest} symbols, as in the run"
+                raise wrong_sample(number, wanted, len(ids))
+            if evaluate(ids, np.array([0, len(ids)]))[0] < 0:
+                wanted = "brackets that match and an argument in each, as in [MAX 2 9 ]"
+                raise wrong_sample(number, wanted, repr(sample if len(sample) < 60 else "…"))
+            rows.append(ids)
+        offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in rows])])
+        labels = np.zeros(len(rows), np.int64)
+        batch = padded(Sequences(np.concatenate(rows), offsets, labels), np.arange(len(rows)))
+        return replace(batch, index=batch.index + first)
 
     def longest(self, step: int) -> int:
         """The longest sequence that the curriculum allows at ``step``."""

@@ -16,7 +16,8 @@ _IDS["]"] = _IDS["X"]  # the files have "]", which LRA's reader renames
 _OPERATORS = range(_IDS["[MIN"], _IDS["X"])
 
 
-def _ids(source: str, where: str) -> bytes:
+def symbol_ids(source: str, where: str) -> bytes:
+    """Ids of the symbols of a text; parentheses are dropped. ``where`` begins each message."""
     words = source.replace("(", " ").replace(")", " ").split()
     if not words:
         raise ValueError(f"{where}: Source is empty")
@@ -63,7 +64,7 @@ def read_tsv(path: Path | str, max_length: int | None = None) -> Sequences:
                     continue
                 if len(fields) != 2:
                     raise ValueError(f"{where}: a row has 2 columns, got {len(fields)}")
-                rows.append(_ids(fields[0], where))
+                rows.append(symbol_ids(fields[0], where))
                 labels.append(_label(fields[1], where))
                 if max_length is not None and len(rows[-1]) > max_length:
                     raise ValueError(

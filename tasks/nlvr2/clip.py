@@ -15,6 +15,7 @@ from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.nlvr2.examples import Example, example_files, read_examples, read_skills
 from nacgraph.tasks.nlvr2.features import NAME
 from nacgraph.tasks.nlvr2.pictures import find_images, open_image
+from nacgraph.utils.check import check_at_least
 
 
 class Backbone(Protocol):
@@ -88,7 +89,7 @@ def clip_features(
         model_path: Folder with the weights of a CLIP.
         text: Whether sentences become features too; they stay text in any case.
         batch_size: Images or sentences at once.
-        report: Is told how far it is.
+        report: Called with a line of text now and then.
         backbone: Used instead of the CLIP in ``model_path``.
 
     Returns:
@@ -101,8 +102,7 @@ def clip_features(
         ValueError: If ``folder`` holds no examples, or ``batch_size`` is below 1.
     """
     source, target = Path(folder), Path(out)
-    if batch_size < 1:
-        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
+    check_at_least(1, batch_size=batch_size)
     if not source.is_dir():
         raise FileNotFoundError(f"data: no folder {source}")
     if target.is_dir() or target.suffix != ".npz":

@@ -113,7 +113,7 @@ def checked(
     """An example of these values.
 
     Raises:
-        ValueError: If one of them is not what it should be.
+        ValueError: If a value is malformed.
     """
     if not isinstance(identifier, str) or not _IDENTIFIER.fullmatch(identifier):
         raise ValueError(f"identifier: expected split-set-pair-sentence, got {identifier!r}")
@@ -155,7 +155,7 @@ def read_skills(folder: Path, found: DataReport) -> dict[str, tuple[str, ...]]:
 
 @dataclass
 class Splits:
-    """Examples by split, and how the splits came about in words."""
+    """Examples by split, and a description of how they were made."""
 
     parts: dict[str, list[Example]] = field(default_factory=dict)
     how: str = ""

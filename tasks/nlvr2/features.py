@@ -10,7 +10,7 @@
     directories   (N,) int            optional: train's buckets, -1 for none
     skills        (N,) text           optional: phenomena, separated by commas
     words         (S, L, E) float16   optional: L tokens of each of S sentences …
-    word_counts   (S,) int            … of which so many are real
+    word_counts   (S,) int            … number of real tokens of each
     word_rows     (N,) int            … and which of the S an example has
 
 Plain arrays, read without pickle. Splits are those of the identifiers, as for JSON lines.

@@ -1,4 +1,4 @@
-"""Generated pairs of scenes: drawn for two sentences at a time, so that neither side gives away."""
+"""Generated pairs of scenes, drawn for two sentences at a time: no side alone gives the answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PATIENCE = 60  # draws after which a pair of sentences is given up: some contrad
 
 @dataclass(frozen=True)
 class World:
-    """What there can be in a scene, and what is said of it.
+    """What a scene may contain, and which sentences are made about it.
 
     Attributes:
         colours: How many of `COLOURS`.
@@ -56,7 +56,7 @@ class Sets:
     """Sets of two image pairs and two sentences, four samples each.
 
     Sentence 0 is true of pair 0 and false of pair 1; sentence 1 is false of pair 0 and true of
-    pair 1. So whoever sees the sentences alone, or the images alone, is right half of the time,
+    pair 1. So a model that sees only the sentences, or only the images, is right half of the time,
     exactly, whatever was learned.
 
     Shapes:

@@ -18,10 +18,11 @@ from nacgraph.tasks.nlvr2.layouts import read_layout
 from nacgraph.tasks.nlvr2.scenes import SIZE, World
 from nacgraph.tasks.nlvr2.sentences import SKILLS
 from nacgraph.tasks.nlvr2.tokenizers import MOST_WORDS, ImagePairTokenizer, SentenceTokenizer
-from nacgraph.tasks.nlvr2.words import HASHES, encode
+from nacgraph.tasks.nlvr2.words import HASHES, encode, split_words
+from nacgraph.tasks.samples import picture, wrong_sample
 from nacgraph.tasks.splits import Data, Table, words
 from nacgraph.tasks.table import TableTask
-from nacgraph.utils.check import whole
+from nacgraph.utils.check import check_choice, check_whole
 
 CONDITIONS = ("task", "none", "inputs")
 
@@ -104,20 +105,10 @@ class NLVR2(TableTask):
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        if condition not in CONDITIONS:
-            raise ValueError(
-                f"condition: expected one of {', '.join(CONDITIONS)}, got {condition!r}"
-            )
-        whole(
-            ("train_size", train_size, 1),
-            ("val_size", val_size, 1),
-            ("test_size", test_size, 1),
-            ("image_size", image_size, 2),
-            ("patch", patch, 2),
-            ("buckets", buckets, 2),
-            ("stem_layers", stem_layers, 0),
-            ("window", window, 1),
-        )
+        check_choice(CONDITIONS, condition=condition)
+        check_whole(0, stem_layers=stem_layers)
+        check_whole(1, train_size=train_size, val_size=val_size, test_size=test_size, window=window)
+        check_whole(2, image_size=image_size, patch=patch, buckets=buckets)
         if window % 2 == 0:
             raise ValueError(f"window: expected an odd number, got {window}")
         self.condition, self.sizes = condition, (train_size, val_size, test_size)
@@ -169,6 +160,33 @@ class NLVR2(TableTask):
             condition=sentences.float() if sentences.is_floating_point() else sentences,
             condition_mask=torch.from_numpy(np.arange(counts.max()) < counts[:, None]),
         )
+
+    def encode(self, samples: Sequence[Any], first: int = 0) -> Batch:
+        """Triples (image, image, sentence); images as for the images task, squeezed to size.
+
+        Raises:
+            ValueError: Naming the sample that is none; or if the run was trained on frozen
+                features, which a raw image does not have.
+        """
+        from PIL.Image import Resampling
+
+        features, width = self._shapes()
+        if features or width:
+            raise ValueError("samples: expected a run on images, got one on frozen features")
+        size = self.image_size
+        columns: dict[str, list[Any]] = {"left": [], "right": [], "words": []}
+        for number, sample in enumerate(samples, first):
+            if not isinstance(sample, (tuple, list)) or len(sample) != 3:
+                raise wrong_sample(number, "(image, image, sentence)", type(sample).__name__)
+            *images, sentence = sample
+            if not isinstance(sentence, str) or not split_words(sentence):
+                raise wrong_sample(number, "a sentence of at least one word", repr(sentence)[:40])
+            for side, image in zip(("left", "right"), images, strict=True):
+                rgb = picture(image, number, ("RGB", (size, size))).convert("RGB")
+                rgb = rgb.resize((size, size), Resampling.BILINEAR)
+                columns[side].append(np.asarray(rgb).transpose(2, 0, 1))
+            columns["words"] += encode([sentence], self.buckets)
+        return self.as_batch(columns, len(columns["words"]), first)
 
     def baselines(self, split: str) -> dict[str, float]:
         """Also what a table of sentences knows: the commoner answer of each in training."""
@@ -233,7 +251,7 @@ class NLVR2(TableTask):
         )
 
     def max_tokens(self, tokenizer: nn.Module) -> int | None:
-        """Both images, and as many words as are told apart by their places."""
+        """Tokens of both images, and as many words as have positions of their own."""
         if not isinstance(tokenizer, ImagePairTokenizer):
             return None
         return 2 * len(tokenizer.positions) + (MOST_WORDS if tokenizer.sentence else 0)

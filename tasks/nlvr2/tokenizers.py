@@ -12,7 +12,7 @@ from nacgraph.nn.sequence import WindowMLP
 from nacgraph.tasks.base import Batch
 from nacgraph.tasks.tokenizers import register_tokenizer
 
-MOST_WORDS = 64  # places that are told apart; words beyond share the last one
+MOST_WORDS = 64  # positions of their own; later words share the last one
 
 
 class _Words(nn.Module):
@@ -30,13 +30,15 @@ class _Words(nn.Module):
         super().__init__()
         self.positions = nn.Parameter(torch.randn(MOST_WORDS, dim, generator=generator))
         if features:
-            self.lift = linear(features, dim, generator)
+            self.lift = linear(features, dim, generator=generator)
         else:
             # A word is the sum of two rows, so each row gets half of the variance.
             self.symbols = nn.utils.skip_init(nn.Embedding, buckets + 1, dim)
             nn.init.normal_(self.symbols.weight, std=0.5**0.5, generator=generator)
         self.features = features
-        self.stem = nn.ModuleList(WindowMLP(dim, window, generator) for _ in range(layers))
+        self.stem = nn.ModuleList(
+            WindowMLP(dim, window, generator=generator) for _ in range(layers)
+        )
 
     def forward(self, words: Tensor, mask: Tensor) -> Tensor:
         if self.features:
@@ -202,10 +204,13 @@ class _PixelStem(nn.Module):
         super().__init__()
         # As linear layers over the pixels of a patch: what a convolution without overlap is.
         self.step = patch // 2
-        self.first = linear(3 * self.step**2, dim, generator)
-        self.second = linear(4 * dim, dim, generator)
+        self.first = linear(3 * self.step**2, dim, generator=generator)
+        self.second = linear(4 * dim, dim, generator=generator)
         self.norm, self.last = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.third, self.fourth = linear(dim, dim, generator), linear(dim, dim, generator)
+        self.third, self.fourth = (
+            linear(dim, dim, generator=generator),
+            linear(dim, dim, generator=generator),
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         x = nn.functional.pixel_unshuffle(4 * images - 2, self.step).permute(0, 2, 3, 1)
@@ -221,7 +226,7 @@ class _FeatureStem(nn.Module):
 
     def __init__(self, width: int, dim: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.lift, self.last = linear(width, dim, generator), nn.LayerNorm(dim)
+        self.lift, self.last = linear(width, dim, generator=generator), nn.LayerNorm(dim)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.last(self.lift(nn.functional.layer_norm(features, features.shape[-1:])))

@@ -27,7 +27,7 @@ def read_layout(
         count: Points that will be asked for, so that meshes are sampled with as many.
         seed: Seed of what is sampled from meshes.
         cache_dir: Where sampled clouds are kept; None is the user's cache folder.
-        found: What is met.
+        found: Gets files and damage.
 
     Raises:
         ValueError: If nothing of that is there; it says what is.

@@ -16,7 +16,7 @@ from nacgraph.utils.progress_line import telling
 
 SPLITS = ("train", "test")
 SAMPLED = 2048  # points of a mesh, as many as in ModelNet's HDF5 files; more if more are wanted
-_VERSION = 1  # to be raised with any change of what is sampled from a mesh
+_VERSION = 1  # increase with any change of what is sampled from a mesh
 
 
 def is_layout(folder: Path) -> bool:

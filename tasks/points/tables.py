@@ -24,7 +24,7 @@ def table_of(
         found: What is met; rows left out are reported here.
 
     Raises:
-        DataError: If a shape or a type is wrong, so that rows cannot be told.
+        DataError: If a shape or a type is wrong, so that rows cannot be told apart.
     """
     if points.dtype.kind not in "fiu":
         raise DataError(f"{path}: points: expected numbers, got {points.dtype}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +17,10 @@ from nacgraph.tasks.points import clouds
 from nacgraph.tasks.points.layouts import read_layout
 from nacgraph.tasks.points.solids import generated
 from nacgraph.tasks.points.tokenizer import PointTokenizer
+from nacgraph.tasks.samples import wrong_sample
 from nacgraph.tasks.splits import Data, Table
 from nacgraph.tasks.table import TableTask
-from nacgraph.utils.check import whole
+from nacgraph.utils.check import check_at_least, check_choice, check_whole
 
 TURNS = ("none", *clouds.AXES)
 
@@ -93,14 +93,12 @@ class Points(TableTask):
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        whole(("count", count, 1), ("solids", solids, 3))
-        for name, number in (("jitter", jitter), ("scale", scale)):
-            if not isinstance(number, (int, float)) or not 0 <= number < math.inf:
-                raise ValueError(f"{name}: expected a number of at least 0, got {number!r}")
+        check_whole(1, count=count)
+        check_whole(3, solids=solids)
+        check_at_least(0, jitter=jitter, scale=scale)
+        check_choice(TURNS, rotate=rotate)
         if not isinstance(resample, bool):
             raise ValueError(f"resample: expected true or false, got {resample!r}")
-        if rotate not in TURNS:
-            raise ValueError(f"rotate: expected one of {', '.join(TURNS)}, got {rotate!r}")
         self.count, self.resample, self.solids = count, resample, solids
         self.rotate, self.jitter, self.scale = rotate, jitter, scale
         self.features: dict[str, Any] = {
@@ -148,6 +146,26 @@ class Points(TableTask):
             torch.from_numpy(table.labels[index]),
             torch.from_numpy(np.asarray(index, np.int64)),
         )
+
+    def encode(self, samples: Sequence[Any], first: int = 0) -> Batch:
+        """Clouds, arrays (P, 3) of at least ``count`` points; they need not be normalised."""
+        points = np.zeros((len(samples), self.count, 3), np.float32)
+        for row, sample in enumerate(samples):
+            number, wanted = first + row, f"an array (P, 3) of at least {self.count} points"
+            try:
+                cloud = np.asarray(sample, np.float64)
+            except (TypeError, ValueError, RuntimeError):
+                raise wrong_sample(number, wanted, type(sample).__name__) from None
+            if cloud.ndim != 2 or cloud.shape[1] != 3 or len(cloud) < self.count:
+                raise wrong_sample(number, wanted, f"shape {cloud.shape}")
+            if problem := clouds.cloud_problem(cloud):
+                raise ValueError(f"sample {number}: {problem}")
+            cloud = clouds.normalised(cloud[None])
+            if cloud.shape[1] > self.count:
+                # The same choice whatever the place among the samples.
+                cloud = clouds.shuffled(cloud, (self.data_seed,), self.count)
+            points[row] = cloud[0]
+        return self.as_batch({"points": points}, len(samples), first)
 
     def max_tokens(self, tokenizer: nn.Module) -> int:
         """One a point."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nacgraph.nn.init import linear
 from nacgraph.tasks.base import Batch
 from nacgraph.tasks.tokenizers import register_tokenizer
-from nacgraph.utils.check import whole
+from nacgraph.utils.check import check_choice, check_whole
 
 SPACINGS = ("log", "linear")
 
@@ -55,11 +55,11 @@ class PointTokenizer(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        whole(("dim", dim, 1), ("num_bands", num_bands, 0), ("hidden", hidden, 0))
+        check_whole(1, dim=dim)
+        check_whole(0, num_bands=num_bands, hidden=hidden)
+        check_choice(SPACINGS, spacing=spacing)
         if not isinstance(max_frequency, (int, float)) or not 1 <= max_frequency < math.inf:
             raise ValueError(f"max_frequency: expected a number >= 1, got {max_frequency!r}")
-        if spacing not in SPACINGS:
-            raise ValueError(f"spacing: expected one of {', '.join(SPACINGS)}, got {spacing!r}")
         self.settings: dict[str, Any] = {
             "dim": dim,
             "num_bands": num_bands,
@@ -76,10 +76,10 @@ class PointTokenizer(nn.Module):
         self.angles: Tensor
         # Follows from the settings, so no file need hold it.
         self.register_buffer("angles", math.pi * bands, persistent=False)
-        self.embed = linear(3 * (1 + 2 * num_bands), dim, generator)
+        self.embed = linear(3 * (1 + 2 * num_bands), dim, generator=generator)
         self.norm = nn.LayerNorm(dim) if hidden else None
-        self.inner = linear(dim, hidden, generator) if hidden else None
-        self.outer = linear(hidden, dim, generator) if hidden else None
+        self.inner = linear(dim, hidden, generator=generator) if hidden else None
+        self.outer = linear(hidden, dim, generator=generator) if hidden else None
 
     def features(self, points: Tensor) -> Tensor:
         """φ of points (…, 3): coordinates, all sines, all cosines; (…, 3 + 6 K)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import string
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,16 +15,17 @@ from torch import nn
 
 from nacgraph.tasks.base import Batch, register_task
 from nacgraph.tasks.data_report import DataReport
+from nacgraph.tasks.samples import wrong_sample
 from nacgraph.tasks.splits import Data, Table
 from nacgraph.tasks.table import TableTask
 from nacgraph.tasks.text.generated import generated
 from nacgraph.tasks.text.layouts import LAYOUTS, read_text
 from nacgraph.tasks.tokenizers import SequenceTokenizer
-from nacgraph.utils.check import at_least
+from nacgraph.utils.check import check_at_least
 
 VOCABULARY = 257  # id = byte + 1; id 0 is padding
-# What a word says seldom depends on where it stands, and few texts tell that apart: with positions
-# as large as the symbols, every word looks another at each of them.
+# The meaning of a word seldom depends on its position, and few texts show where it does: with
+# positions as large as the symbols, every word would look different at each of them.
 POSITION_SCALE = 0.1
 
 
@@ -100,12 +102,9 @@ class Text(TableTask):
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
-        at_least(
-            ("bytes", bytes, 1),
-            ("sentences", sentences, 20),
-            ("stem_layers", stem_layers, 0),
-            ("window", window, 1),
-        )
+        check_at_least(1, bytes=bytes, window=window)
+        check_at_least(20, sentences=sentences)
+        check_at_least(0, stem_layers=stem_layers)
         if window % 2 == 0:
             raise ValueError(f"window: expected an odd number, got {window}")
         if not 0 <= drop < 1:
@@ -144,6 +143,18 @@ class Text(TableTask):
             labels=torch.from_numpy(table.labels[index].astype(np.int64)),
             index=torch.from_numpy(np.asarray(index, np.int64)),
         )
+
+    def encode(self, samples: Sequence[Any], first: int = 0) -> Batch:
+        """Texts, str (as UTF-8) or bytes; what is too long is cut, as in training."""
+        texts = []
+        for number, sample in enumerate(samples, first):
+            text = sample.encode("utf-8", "replace") if isinstance(sample, str) else sample
+            if not isinstance(text, builtins.bytes):
+                raise wrong_sample(number, "a text", type(sample).__name__)
+            if not text:
+                raise wrong_sample(number, "a text", "an empty one")
+            texts.append(text)
+        return self.as_batch({"text": texts}, len(texts), first)
 
     def tokenizer(self, dim: int, seed: int = 0) -> nn.Module:
         """Byte and position embeddings and the local stem, started from ``seed``."""

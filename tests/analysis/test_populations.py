@@ -14,7 +14,16 @@ from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 
-from nacgraph.analysis.populations import components, gather, separation, tag_words, variation
+from nacgraph.analysis.populations import (
+    components,
+    embed_circuits,
+    gather,
+    separation,
+    tag_words,
+    variation,
+)
+from nacgraph.analysis.populations.points import principal_components
+from nacgraph.graph.links import link_probabilities
 from nacgraph.viz.populations import circuits_figure, population_figure
 
 
@@ -70,8 +79,18 @@ def test_components_keep_all_distances_and_agree_with_sklearn() -> None:
     np.testing.assert_allclose(np.abs(few), np.abs(PCA(4).fit_transform(flat)), atol=1e-5)
 
 
+def test_components_have_the_sign_of_their_third_moment() -> None:
+    flat = np.random.default_rng(1).normal(size=(9, 30)) ** 3
+    points = principal_components(flat, 64)
+    assert points.shape == (9, 8)  # nine centred rows span eight directions
+    assert ((points**3).sum(0) >= 0).all()
+    np.testing.assert_allclose(principal_components(flat[::-1], 64), points[::-1], atol=1e-9)
+    # Turning all rows around leaves nothing for a sign to depend on but the points themselves.
+    np.testing.assert_allclose(principal_components(-flat, 64), points, atol=1e-9)
+
+
 def test_equal_circuits_have_no_components() -> None:
-    with pytest.raises(ValueError, match="the generator does not heed its condition"):
+    with pytest.raises(ValueError, match="the generator ignores its condition"):
         components(np.repeat(circuits(1), 5, axis=0))
     with pytest.raises(ValueError, match="expected at least 3 different ones .* got 2 of 7"):
         components(circuits(2))
@@ -196,3 +215,46 @@ def test_circuits_stand_under_their_sentences_group_by_group() -> None:
         circuits_figure(links, ["a"], ["x"] * 5)
     with pytest.raises(ValueError, match="links: expected at least one circuit"):
         circuits_figure([], [], [])
+
+
+def forming(count: int, n: int = 12, groups: int = 3) -> list[np.ndarray]:
+    """Link probabilities of circuits from random signatures to groups of like ones."""
+    rng = np.random.default_rng(0)
+    random = rng.normal(size=(n, 16))
+    grouped = rng.normal(size=(groups, 16))[np.arange(n) % groups]
+    links = []
+    for part in np.linspace(0, 0.95, count):
+        signatures = torch.from_numpy((1 - part) * random + part * grouped)
+        links.append(link_probabilities(signatures, signatures, 0.334).numpy())
+    return links
+
+
+def test_circuits_of_a_run_lie_near_in_order() -> None:
+    links = forming(24)
+    places = embed_circuits(links, perplexity=5, seed=1)
+    np.testing.assert_array_equal(places, embed_circuits(links, perplexity=5, seed=1))
+    assert places.shape == (24, 2)
+    steps = np.linalg.norm(np.diff(places, axis=0), axis=1)
+    apart = np.linalg.norm(places[:12] - places[12:], axis=1)
+    assert steps.mean() < 0.5 * apart.mean()
+
+
+@pytest.mark.parametrize(
+    ("links", "perplexity", "message"),
+    [
+        (np.ones((2, 4, 4)), 1, "link_matrices: expected at least 3 circuits, got 2"),
+        (np.ones((4, 4, 4)), 4, "perplexity: expected above 0 and below the number of circuits, 4"),
+        (np.ones((4, 4, 4)), 2, "link_matrices: expected circuits that differ"),
+        ([np.ones((3, 3)), np.ones((4, 4))], 1, "link_matrices: expected circuits of one size"),
+        (np.ones((4, 1, 1)), 2, r"link_matrices: expected \(m, U, U\), U > 1"),
+    ],
+)
+def test_circuits_that_cannot_be_embedded(links: Any, perplexity: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        embed_circuits(links, perplexity)
+
+
+def test_two_modules_are_placed_by_their_single_link() -> None:
+    links = np.ones((6, 2, 2))
+    links[:, 0, 1] = links[:, 1, 0] = np.linspace(0.1, 0.9, 6)
+    assert np.isfinite(embed_circuits(links, 2.0)).all()

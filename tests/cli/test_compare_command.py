@@ -12,9 +12,10 @@ import pytest
 import torch
 from small_run import arguments
 
+from nacgraph.analysis.compare import accuracy, read_links
 from nacgraph.analysis.comparing import check_links, compare_graphs, latent_positions, leiden_labels
 from nacgraph.analysis.comparing.graphs import degree_distance, matching, spectral_distance
-from nacgraph.cli.compare import accuracy, main, read_links
+from nacgraph.cli.compare import main
 from nacgraph.cli.train import main as train
 from nacgraph.graph.links import link_probabilities
 from nacgraph.priors import get_prior

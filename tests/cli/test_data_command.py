@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nacgraph.cli.data import _about, main
-from nacgraph.cli.inspection import inspected
+from nacgraph.cli.data import main
 from nacgraph.tasks.base import TASKS
 from nacgraph.tasks.batching import Sequences
+from nacgraph.tasks.inspection import inspect_task
 from nacgraph.tasks.listops.tsv import write_tsv
+from nacgraph.tasks.overview import about
 from nacgraph.tasks.text import Text
 
 Capture = pytest.CaptureFixture[str]
@@ -66,7 +67,7 @@ def test_a_task_without_layouts_is_told_by_its_docstring() -> None:
 
         layouts = ()
 
-    assert ("data", "A folder of words, or None.") in _about(Plain)
+    assert ("data", "A folder of words, or None.") in about(Plain)
 
 
 PLUGIN = """
@@ -181,7 +182,7 @@ def test_digests_are_those_of_sha256sum(tmp_path: Path, capsys: Capture) -> None
     caught = capsys.readouterr()
     assert shas["test.tsv"] in caught.out and files["sha256"] in caught.out
     said: list[tuple[str, float]] = []
-    inspected("text", Text(data=tmp_path), True, lambda what, share: said.append((what, share)))
+    inspect_task("text", Text(data=tmp_path), True, lambda what, share: said.append((what, share)))
     assert said == [(f"reading {tmp_path}", 0.0), ("digests: files", 0.5), ("digests: files", 1.0)]
 
 
@@ -260,7 +261,7 @@ def test_a_task_that_is_no_table(tmp_path: Path, capsys: Capture) -> None:
         (["check", "text", "--task-set", "bytes"], "task-set: expected KEY=VALUE, got 'bytes'"),
         (["check", "text", "--task-set", "bytes=[1"], "task-set: bytes: expected a plain value"),
         (["check", "text", "--task-set", "bytes=0"], "bytes: expected at least 1, got 0"),
-        (["check", "text", "--task-set", "bytes=word"], "task-set: '<' not supported"),
+        (["check", "text", "--task-set", "bytes=word"], "bytes: expected at least 1, got 'word'"),
         (["list", "--plugin", "absent.py"], "expected an existing file, got 'absent.py'"),
     ],
 )

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from small_run import arguments, environment
 
-from nacgraph.cli import doctor
-from nacgraph.cli.doctor import examine, lines, main, memory_line, warnings
+from nacgraph.cli.doctor import main
 from nacgraph.cli.options import parse
+from nacgraph.training import doctor
 from nacgraph.training.config import RunConfig, make_config
-from nacgraph.training.memory import Estimate
+from nacgraph.training.doctor import examine, lines, warnings
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_wrong_options_are_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_an_estimate_that_fails_is_a_note(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def fails(config: RunConfig, prepared: bool) -> None:
+    def fails(config: RunConfig) -> None:
         raise RuntimeError("this task has no inputs")
 
     monkeypatch.setattr("nacgraph.training.memory.estimate", fails)
@@ -137,18 +137,6 @@ def test_warnings(found: dict[str, Any]) -> None:
     assert told("NUMBA_CACHE_DIR", kernels={"/there": {"writable": False, "files": 0}})
     versions = {**found["versions"], "torch_scatter": "2.1.2"}
     assert told("does not load", versions=versions, scatter="torch: index_add")
-
-
-def test_train_says_it_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = parse(arguments(tmp_path)).config
-    said = memory_line(config)
-    assert said is not None and said.startswith("memory     about ") and "at its peak" in said
-    assert "lower --batch-size" not in said
-    huge = Estimate({"training": {"tensors": 2**60}})
-    monkeypatch.setattr("nacgraph.training.memory.estimate", lambda config, prepared: huge)
-    monkeypatch.setattr("nacgraph.utils.machine.available", lambda: (2**21, 2**20))
-    tight = memory_line(config)
-    assert tight is not None and tight.endswith("1 MiB free: lower --batch-size, or --modules")
 
 
 def test_sizes() -> None:

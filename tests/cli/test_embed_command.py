@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from fewshot_tasks import flags
 
-from nacgraph.cli.embed import examples, main
+from nacgraph.analysis.populations import embed_circuits
+from nacgraph.analysis.populations.embedding import examples
+from nacgraph.cli.embed import main
 from nacgraph.cli.train import main as train
-from nacgraph.viz import embed_circuits
 
 QUICK = [
     "--split",

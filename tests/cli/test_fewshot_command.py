@@ -12,9 +12,9 @@ import torch
 from fewshot_tasks import CLASSES, flags
 from matplotlib.figure import Figure
 
-from nacgraph.cli import episodes as working
 from nacgraph.cli.fewshot import main
 from nacgraph.cli.train import main as train
+from nacgraph.fewshot import jobs as working
 from nacgraph.viz.fewshot import fewshot_figure
 
 HELD_OUT = CLASSES[3:]

@@ -91,9 +91,9 @@ def test_a_faulty_plugin_is_found_out(
         (["check", "scale_free", "--set", "degree=3"], "got degree"),
         (["check", "scale_free", "--set", "degree"], "--set: expected KEY=VALUE, got 'degree'"),
         (["check", "scale_free", "--set", "mean_degree=[1"], "expected a plain value"),
-        (["check", "scale_free", "-n", "0"], "--modules: expected a number above 0"),
-        (["check", "scale_free", "--bandwidth", "-1"], "--bandwidth: expected a number above 0"),
-        (["check", "scale_free", "--bandwidth", "nan"], "--bandwidth: expected a number above 0"),
+        (["check", "scale_free", "-n", "0"], "modules: expected a whole number >= 1, got 0"),
+        (["check", "scale_free", "--bandwidth", "-1"], "bandwidth: expected a number > 0"),
+        (["check", "scale_free", "--bandwidth", "nan"], "bandwidth: expected a number > 0"),
         (["check", "mine", "--plugin", "absent.py"], "expected an existing file, got 'absent.py'"),
     ],
 )

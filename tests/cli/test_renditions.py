@@ -12,7 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nacgraph.cli.renditions import chosen_renditions, main, paired
+from nacgraph.analysis.renditions import paired
+from nacgraph.cli.renditions import main
 from nacgraph.tasks.images import RENDITIONS, STRENGTHS, Images, render
 
 
@@ -102,8 +103,6 @@ def test_errors() -> None:
         render(images / 255, "blur", 1, np.arange(1))
     with pytest.raises(ValueError, match="rows: expected 1"):
         render(images, "blur", 1, np.arange(2))
-    with pytest.raises(ValueError, match="expected names and numbers"):
-        chosen_renditions(None, "1,x")
 
 
 def test_a_rendered_task_changes_what_is_evaluated_only(digits: Images) -> None:
@@ -127,7 +126,7 @@ def test_differences_are_taken_sample_by_sample() -> None:
     first = np.array([1, 1, 0, 1], bool)
     found = paired(first, np.array([1, 0, 0, 0], bool))
     assert found["value"] == 0.5
-    half = 1.959964 * (1 / 3) ** 0.5 / 2
+    half = 3.182446 * (1 / 3) ** 0.5 / 2  # Student's t of 3 degrees of freedom
     assert found["ci95"] == pytest.approx([0.5 - half, 0.5 + half])
     assert paired(first, first) == {"value": 0.0, "ci95": [0.0, 0.0]}
     assert paired(first[:1], first[:1])["ci95"] is None
@@ -224,5 +223,6 @@ def test_clear_errors(runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFi
     assert "expected the test images of" in said(str(runs[0]), str(runs[3]))
     assert "got 'crayon'" in said(str(runs[0]), "--only", "crayon")
     assert "strength: expected 1 to 5, got 9" in said(str(runs[0]), "--strengths", "9")
+    assert "strengths: expected numbers from 1 to 5" in said(str(runs[0]), "--strengths", "1,x")
     assert "limit" in said(str(runs[0]), "--limit", "-1")
     assert "expected a run folder" in said(str(tmp_path))

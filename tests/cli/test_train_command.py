@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_run import arguments, environment
+from small_run import arguments, environment, forget_plugins
 
 from nacgraph.__main__ import COMMANDS
 from nacgraph.__main__ import main as nacgraph
@@ -134,7 +134,7 @@ def test_unknown_parts_are_named_together(
 
 
 def test_a_plugin_prior_trains(
-    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plugin = tmp_path / "mine.py"
     plugin.write_text(
@@ -161,9 +161,14 @@ def test_a_plugin_prior_trains(
         steps=1,
     )
     assert main(flags) == 0
-    assert "running plugin" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "running plugin" in said.err
+    assert f"evaluate {out} --plugin {plugin}" in said.out
+    forget_plugins(monkeypatch)
     assert main(["--resume", str(out)]) == 2
-    assert f"plugin: expected --plugin {plugin}" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert f"plugin {plugin} (unchanged since the run was made)" in said.err
+    assert f"add --plugin {plugin}" in said.err
 
 
 def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -20,10 +19,7 @@ from nacgraph.fewshot import (
     draw_episode,
     learning,
     make_pool,
-    mean_interval,
-    paired_difference,
     parts_of,
-    sign_flip_p,
 )
 from nacgraph.tasks import Batch
 
@@ -251,30 +247,3 @@ def test_parts_are_read_in_one_order() -> None:
             ValueError, match="adapt: expected some of codes, signatures, head, all"
         ):
             parts_of(text)
-
-
-def test_the_interval_is_students() -> None:
-    found = mean_interval([0.5, 0.7, 0.6])
-    assert found["mean"] == pytest.approx(0.6) and found["sd"] == pytest.approx(0.1)
-    half = 4.302652729911275 * 0.1 / 3**0.5  # t of 2 degrees of freedom at 97.5 %
-    assert found["ci95"] == pytest.approx([0.6 - half, 0.6 + half])
-    alone = mean_interval([0.5])
-    assert (alone["mean"], alone["sd"], alone["ci95"]) == (0.5, None, None) and alone["reason"]
-    with pytest.raises(ValueError, match="expected at least one"):
-        mean_interval([])
-
-
-@given(st.lists(st.integers(-20, 20), min_size=1, max_size=8))
-def test_the_p_value_is_a_count_over_all_signs(differences: list[int]) -> None:
-    signs = np.array(list(itertools.product((-1, 1), repeat=len(differences))))
-    sums = np.abs(signs @ np.abs(differences))
-    assert sign_flip_p(differences) == pytest.approx((sums >= abs(sum(differences))).mean())
-
-
-def test_a_difference_is_paired() -> None:
-    found = paired_difference([8, 9, 7, 8], [6, 7, 5, 6], asked=10)
-    assert found["mean"] == pytest.approx(0.2) and found["sd"] == pytest.approx(0, abs=1e-12)
-    assert found["p"] == 2 / 16
-    assert paired_difference([5, 5], [5, 5], asked=10)["p"] == 1
-    with pytest.raises(ValueError):
-        paired_difference([1], [1, 2], asked=3)

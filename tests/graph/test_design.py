@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from nacgraph.graph.links import link_probabilities
 
 @pytest.fixture
 def design(generator: torch.Generator) -> CircuitDesign:
-    return UnconditionalGenerator(5, 2, 3, 4, 6, generator)()
+    return UnconditionalGenerator(5, 2, 3, 4, 6, generator=generator)()
 
 
 def test_to_data_and_networkx_agree_with_p(design: CircuitDesign) -> None:
@@ -38,11 +39,32 @@ def test_select_keeps_read_outs(design: CircuitDesign) -> None:
 
 
 def test_conditional_designs(design: CircuitDesign) -> None:
-    both = CircuitDesign(*(torch.stack([x, 2 * x]) for x in vars(design).values()))
+    both = CircuitDesign(*(torch.stack([x, 2 * x]) for x in design.descriptors().values()))
     assert both.conditional and not design.conditional
     assert torch.equal(both.sample(1).readout_codes, 2 * design.readout_codes)
     with pytest.raises(ValueError, match="design: expected one shared by all samples"):
         both.to_data(1.0)
+
+
+def test_the_design_of_a_model_knows_its_bandwidth(design: CircuitDesign) -> None:
+    with pytest.raises(ValueError, match="bandwidth: expected a number > 0.*got None"):
+        design.links()
+    knowing = replace(design, bandwidth=0.7)
+    for ours, theirs in zip(knowing.links(), design.links(0.7), strict=True):
+        assert torch.equal(ours, theirs)
+    assert torch.equal(knowing.links(1.0)[0], design.links(1.0)[0])  # an argument goes first
+    stacked = replace(knowing, **{k: torch.stack([t, t]) for k, t in knowing.descriptors().items()})
+    assert stacked.sample(0).bandwidth == knowing.select(torch.tensor([0])).bandwidth == 0.7
+
+
+def test_a_graph_without_edges_is_warned_of(design: CircuitDesign) -> None:
+    p = torch.cat(design.links(0.3)).detach()
+    highest = float(p[~torch.eye(7, 5, dtype=torch.bool)].max())
+    with pytest.warns(UserWarning, match=f"no link has P > 1, the highest is {highest:.2f}"):
+        assert design.to_data(0.3, 1.0).num_edges == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert design.to_data(0.3, 0.9 * highest).num_edges > 0
 
 
 def test_errors_name_the_descriptor(design: CircuitDesign) -> None:
@@ -54,11 +76,11 @@ def test_errors_name_the_descriptor(design: CircuitDesign) -> None:
 
 def test_generator_starts_and_freezes(generator: torch.Generator) -> None:
     start = torch.randn(5, 3, generator=generator)
-    frozen = UnconditionalGenerator(5, 2, 3, 4, 6, generator, start, frozen=True)
+    frozen = UnconditionalGenerator(5, 2, 3, 4, 6, start, frozen=True, generator=generator)
     assert torch.equal(frozen().processor_signatures, start)
     learned = {name for name, p in frozen.named_parameters() if p.requires_grad}
     assert "processor_codes" in learned and not any("signatures" in name for name in learned)
     with pytest.raises(ValueError, match=r"signatures: expected shape \(5, 3\), got \(4, 3\)"):
-        UnconditionalGenerator(5, 2, 3, 4, 6, generator, start[:4])
+        UnconditionalGenerator(5, 2, 3, 4, 6, start[:4], generator=generator)
     with pytest.raises(ValueError, match="readouts: expected at least 1, got 0"):
-        UnconditionalGenerator(5, 0, 3, 4, 6, generator)
+        UnconditionalGenerator(5, 0, 3, 4, 6, generator=generator)

@@ -158,7 +158,20 @@ def test_errors() -> None:
         SignatureKernel(temperature=-1)
     with pytest.raises(ValueError, match="min_weight"):
         SignatureKernel(min_weight=1.0)
-    with pytest.raises(ValueError, match=r"generator: expected a torch.Generator"):
-        SignatureKernel(mode="hard")(torch.eye(3))
     with pytest.raises(ValueError, match="senders: .* width 3, got 4"):
         link_probabilities(torch.zeros(2, 3), torch.zeros(2, 4), 1.0)
+
+
+@pytest.mark.parametrize("modules", [5, 520])  # beyond 2^18 pairs only edges are drawn
+def test_without_a_generator_the_noise_is_pytorchs(modules: int) -> None:
+    kernel, signatures = SignatureKernel(mode="hard"), torch.randn(modules, 4)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    links = float(kernel(signatures).density)
+    assert not torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(1)
+    assert float(kernel(signatures).density) == links
+    before = torch.get_rng_state()
+    kernel(signatures, generator=torch.Generator().manual_seed(0))
+    kernel(signatures, mode="threshold")
+    assert torch.equal(torch.get_rng_state(), before)

@@ -38,7 +38,7 @@ def cut_off(model: NAC, dropped: list[int]) -> NAC:
 
     def wired(*arguments: object) -> tuple[Graph, Graph]:
         among, out = wire(*arguments)  # type: ignore[arg-type]
-        return without(among, own=True), without(out, own=False)
+        return tuple(without(graph, own=True) for graph in among), without(out, own=False)
 
     masked.circuit.wire = wired  # type: ignore[method-assign, assignment]
     return masked

@@ -81,7 +81,7 @@ def test_it_is_the_formula(config: TransformerConfig) -> None:
 
 def test_linformer_projecting_to_itself_is_full_attention() -> None:
     generator = torch.Generator().manual_seed(0)
-    attention = SelfAttention(12, 3, 4, generator, LENGTH, LENGTH).double()
+    attention = SelfAttention(12, 3, 4, LENGTH, LENGTH, generator=generator).double()
     x, all_real = torch.randn(2, LENGTH, 12).double(), torch.ones(2, LENGTH, dtype=torch.bool)
     assert attention.key_rows is not None and attention.value_rows is not None
     with torch.no_grad():
@@ -139,7 +139,7 @@ def test_every_parameter_learns(config: TransformerConfig) -> None:
 @BOTH
 def test_gradients_of_the_attention(config: TransformerConfig) -> None:
     generator = torch.Generator().manual_seed(0)
-    attention = SelfAttention(4, 2, 2, generator, 5, config.linformer_tokens).double()
+    attention = SelfAttention(4, 2, 2, 5, config.linformer_tokens, generator=generator).double()
     mask = torch.tensor([[True, True, True, False], [True, False, False, False]])
     x = torch.randn(2, 4, 4, dtype=torch.float64, requires_grad=True)
     torch.autograd.gradcheck(lambda x: attention(x, mask), x)
@@ -170,7 +170,7 @@ def test_projections_are_no_larger_than_the_sequence() -> None:
     small = make(replace(LINEAR, linformer_tokens=128))
     shapes = {tuple(p.shape) for n, p in small.named_parameters() if n.endswith("_rows")}
     assert shapes == {(LENGTH, LENGTH)}
-    long = SelfAttention(8, 1, 8, torch.Generator().manual_seed(0), 4000, 16)
+    long = SelfAttention(8, 1, 8, 4000, 16, generator=torch.Generator().manual_seed(0))
     assert long.key_rows is not None and long.key_rows.shape == (4000, 16)
     # Projected from a full sequence, keys keep their scale.
     assert long.key_rows.std().item() == pytest.approx(4000**-0.5, rel=0.02)
@@ -231,7 +231,7 @@ def test_wanted_and_got() -> None:
         TransformerConfig(heads=0, rounds=1.5)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"max_tokens: expected the most tokens .* got None"):
         Transformer(LINEAR, nn.Identity(), CLASSES)
-    attention = SelfAttention(12, 3, 4, torch.Generator(), 4, 2)
+    attention = SelfAttention(12, 3, 4, 4, 2, generator=torch.Generator())
     with pytest.raises(ValueError, match="tokens: expected at most 4 in a sample, got 5"):
         attention(torch.zeros(1, 5, 12), torch.ones(1, 5, dtype=torch.bool))
     for condition in ("task", "inputs"):

@@ -16,8 +16,8 @@ from nacgraph import NAC, CircuitDesign, NACConfig, UnconditionalGenerator
 from nacgraph.graph.forms import SampledGraph
 from nacgraph.graph.links import link_probabilities
 from nacgraph.models.ladder import MODELS, model_fields
-from nacgraph.nn.blocks import ModAttention, Propagator, ReadOut
-from nacgraph.nn.modfc import ModFFN
+from nacgraph.nn.propagators import Propagator
+from nacgraph.nn.read_out import ReadOut
 from nacgraph.priors import get_prior, matched_loss, prior_signatures
 
 
@@ -58,23 +58,21 @@ def test_whatever_stands_in_the_padding_is_not_read() -> None:
 
 @pytest.mark.parametrize("backend", ["fused", "scatter", "dense"])
 def test_no_senders_is_finite(backend: str, generator: torch.Generator) -> None:
-    def messages() -> ModAttention:
-        return ModAttention(8, 5, 2, 4, generator, backend)
-
-    design = UnconditionalGenerator(6, 3, 4, 5, 8, generator)()
+    design = UnconditionalGenerator(6, 3, 4, 5, 8, generator=generator)()
     states = torch.randn(2, 6, 8, generator=generator, requires_grad=True)
 
     def empty(receivers: int) -> SampledGraph:
         zero = torch.zeros(receivers, 6, requires_grad=True)
         return SampledGraph(zero, zero, torch.zeros(receivers, 6, dtype=torch.bool))
 
-    propagator = Propagator(messages(), ModFFN(8, 5, generator), 8)
+    propagator = Propagator(8, 5, 2, 4, backend=backend, generator=generator)
     lonely = propagator.attend(states, design.processor_codes, empty(6))
     torch.testing.assert_close(
         lonely - states, propagator.attention.out_proj.bias.expand_as(states)
     )
-    read_out = ReadOut(messages(), ModFFN(8, 5, generator), 8, 4, generator)
-    logits, confidence, _ = read_out(states, design, empty(3))
+    read_out = ReadOut(8, 5, 2, 4, 4, backend=backend, generator=generator)
+    gates = read_out.modulations(design.readout_codes, design.processor_codes)
+    logits, confidence, _ = read_out(states, design.readout_states, empty(3), gates)
     (logits.sum() + propagator(states, design.processor_codes, empty(6)).sum()).backward()
     assert torch.isfinite(logits).all() and torch.isfinite(states.grad).all()
     torch.testing.assert_close(confidence.sum(-1), torch.ones(2))
@@ -95,11 +93,16 @@ def test_every_mode_trains_what_it_says(mode: str, graphs: str) -> None:
             assert p.grad is not None and torch.isfinite(p.grad).all(), name
 
 
-def test_training_needs_a_generator_and_evaluation_repeats_itself() -> None:
+def test_training_draws_from_pytorchs_generator_and_evaluation_repeats_itself() -> None:
     model, batch = make(eval_mode="concrete"), batch_of([5, 3])
-    with pytest.raises(ValueError, match="generator: expected a torch.Generator"):
-        model.train()(batch)
+    model.train()
+    torch.manual_seed(3)
+    first, second = model(batch).logits, model(batch).logits
+    torch.manual_seed(3)
+    assert torch.equal(model(batch).logits, first) and not torch.equal(first, second)
+    state = torch.get_rng_state()
     model.eval()
+    assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(model(batch).logits, model(batch).logits)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -19,11 +17,11 @@ U, OUT, S, K, D, T = 6, 3, 4, 5, 8, 7
 
 def generator(seed: int = 0) -> ConditionalGenerator:
     noise = torch.Generator().manual_seed(seed)
-    return ConditionalGenerator(U, OUT, S, K, D, T, noise, width=12, heads=3).double()
+    return ConditionalGenerator(U, OUT, S, K, D, T, width=12, heads=3, generator=noise).double()
 
 
 def tensors(design: CircuitDesign) -> list[Tensor]:
-    return [getattr(design, field.name) for field in dataclasses.fields(design)]
+    return list(design.descriptors().values())
 
 
 def tokens(*shape: int, seed: int = 0) -> Tensor:

@@ -8,8 +8,9 @@ import torch
 from conftest import GOLDEN
 
 from nacgraph.graph.kernel import SignatureKernel
-from nacgraph.nn.blocks import ModAttention, Propagator, ReadIn
-from nacgraph.nn.modfc import ModFC, ModFFN
+from nacgraph.nn.modfc import ModFC
+from nacgraph.nn.propagators import Propagator
+from nacgraph.nn.read_in import ReadIn
 
 TOLERANCE = {"rtol": 0, "atol": 1e-10}
 
@@ -49,7 +50,7 @@ FFN = {"ffn.norm": "ffn.layernorm", "ffn.expand": "ffn.ffn.0", "ffn.contract": "
 
 def test_modfc(generator: torch.Generator) -> None:
     data, parameters = load("modfc")
-    layer = ModFC(16, 12, 8, generator).double()
+    layer = ModFC(16, 12, 8, generator=generator).double()
     layer.load_state_dict(modfc_state(parameters, ""))
     torch.testing.assert_close(layer(data["x"], data["c"]), data["y"], **TOLERANCE)
 
@@ -65,7 +66,7 @@ def test_read_in(generator: torch.Generator) -> None:
             "query": "query_compiler",
             "key": "key_compiler",
             "value": "value_compiler",
-            "exit": "exit_layer",
+            "out_proj": "exit_layer",
         }.items()
     }
     layer.load_state_dict(block_state(parameters, names | FFN))
@@ -77,15 +78,14 @@ def test_read_in(generator: torch.Generator) -> None:
 @pytest.mark.parametrize("backend", ["fused", "scatter", "dense"])
 def test_propagator(generator: torch.Generator, backend: str) -> None:
     data, parameters = load("propagator")
-    attention = ModAttention(16, 8, 2, 6, generator, backend)
-    layer = Propagator(attention, ModFFN(16, 8, generator), 16).double()
+    layer = Propagator(16, 8, 2, 6, backend=backend, generator=generator).double()
     names = {"norm": "latent_attention.receiver_layernorm"} | {
         f"attention.{ours}": f"latent_attention.{theirs}"
         for ours, theirs in {
             "query": "query_compiler",
             "key": "key_compiler",
             "value": "value_compiler",
-            "exit": "exit_layer",
+            "out_proj": "exit_layer",
         }.items()
     }
     layer.load_state_dict(block_state(parameters, names | FFN))

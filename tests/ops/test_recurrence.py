@@ -82,7 +82,7 @@ def test_no_thread_count_changes_a_number(turning: bool) -> None:
 
 
 def test_a_memory_has_time_scales_from_one_token_to_the_longest() -> None:
-    memory = LinearMemory(5, 10_000, torch.Generator().manual_seed(0))
+    memory = LinearMemory(5, 10_000, generator=torch.Generator().manual_seed(0))
     scales = (-memory.log_rate).exp().tolist()
     assert scales[:5] == pytest.approx([1, 10, 100, 1000, 10_000], rel=1e-4)
     assert scales[:5] == scales[5:]
@@ -97,7 +97,7 @@ def test_a_memory_has_time_scales_from_one_token_to_the_longest() -> None:
 @pytest.mark.parametrize("longest", [0.5, -3, float("nan")])
 def test_a_memory_of_less_than_a_token_is_refused(longest: float, kind: type) -> None:
     with pytest.raises(ValueError, match="memory must be 0 or at least 1 token"):
-        kind(4, longest, torch.Generator())
+        kind(4, longest, generator=torch.Generator())
 
 
 def gated(batch: int, length: int, half: int, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -151,7 +151,7 @@ def test_gates_that_turn_a_tenth_for_every_one_add_modulo_ten() -> None:
 
 
 def test_a_selective_memory_starts_with_the_time_scales_of_a_linear_one() -> None:
-    memory = SelectiveMemory(8, 1000, torch.Generator().manual_seed(0))
+    memory = SelectiveMemory(8, 1000, generator=torch.Generator().manual_seed(0))
     scales = (-1 / memory.keep_bias.sigmoid().log()).tolist()
     assert scales[:4] == pytest.approx([1, 10, 100, 1000], rel=1e-3)
     assert scales[:4] == scales[4:]
@@ -160,4 +160,4 @@ def test_a_selective_memory_starts_with_the_time_scales_of_a_linear_one() -> Non
 
 def test_a_selective_memory_needs_numbers_for_both_ways() -> None:
     with pytest.raises(ValueError, match="dim must be a multiple of 4 .* got 6"):
-        SelectiveMemory(6, 10, torch.Generator())
+        SelectiveMemory(6, 10, generator=torch.Generator())

@@ -173,11 +173,11 @@ def test_none_asks_for_nothing() -> None:
     ("name", "parameters", "message"),
     [
         ("planted_partition", {"p_in": 1.5}, "p_in: expected a probability"),
-        ("planted_partition", {"groups": 0}, "groups: expected an integer of at least 1, got 0"),
-        ("ring_of_cliques", {"clique_size": 2.5}, "clique_size: expected an integer"),
+        ("planted_partition", {"groups": 0}, "groups: expected a whole number >= 1, got 0"),
+        ("ring_of_cliques", {"clique_size": 2.5}, "clique_size: expected a whole number"),
         ("erdos_renyi", {"p": "x"}, "p: expected a probability"),
-        ("scale_free", {"mean_degree": -1}, "mean_degree: expected a finite number"),
-        ("scale_free", {"mean_degree": float("nan")}, "mean_degree: expected a finite number"),
+        ("scale_free", {"mean_degree": -1}, "mean_degree: expected at least 0"),
+        ("scale_free", {"mean_degree": float("nan")}, "mean_degree: expected at least 0"),
         ("watts_strogatz", {"neighbours": 3}, "expected an even number, got 3"),
         ("scale_free", {"degree": 3}, r"expected parameters among \(mean_degree\), got degree"),
         ("scalefree", {}, "did you mean 'scale_free'"),
@@ -191,7 +191,7 @@ def test_wrong_parameters_are_told(name: str, parameters: dict, message: str) ->
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("n", [0, -3, 2.5, True])
 def test_a_wrong_size_is_told(name: str, n: int) -> None:
-    with pytest.raises(ValueError, match="n: expected an integer of at least 1"):
+    with pytest.raises(ValueError, match="n: expected a whole number >= 1"):
         get_prior(name).edge_probabilities(n)
 
 

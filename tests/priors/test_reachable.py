@@ -125,5 +125,5 @@ def test_wrong_arguments_are_told() -> None:
     target = get_prior("erdos_renyi").edge_probabilities(8)
     with pytest.raises(ValueError, match="bandwidth: expected a number > 0"):
         prior_signatures(target, 0.0, 8)
-    with pytest.raises(ValueError, match="width: expected an integer of at least 1"):
+    with pytest.raises(ValueError, match="width: expected a whole number >= 1"):
         reachable_floor(target, BANDWIDTH, 0)

@@ -17,14 +17,15 @@ import pytest
 import yaml
 
 from nacgraph.cli.options import parse
-from nacgraph.cli.plan import check_parts
-from nacgraph.cli.sweep import check, main
-from nacgraph.sweep import read_recipe
-from nacgraph.sweep.gather import paired, pick, read_result
+from nacgraph.cli.sweep import main
+from nacgraph.sweep import Sweep, read_recipe
+from nacgraph.sweep.gather import pick, read_result
 from nacgraph.sweep.jobs import cell_flags, jobs_of
 from nacgraph.sweep.tables import difference, mean_sd
+from nacgraph.training.plan import check_parts
 from nacgraph.training.run import build_model, build_target, build_task
 from nacgraph.utils.errors import ConfigError
+from nacgraph.utils.stats import paired_difference
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
@@ -65,7 +66,10 @@ def test_every_recipe_has_all_scales_and_valid_cells(path: Path) -> None:
     for scale in recipe.scales:
         cells = recipe.cells(scale, data={name: os.devnull for name in recipe.data})
         assert len({cell.name for cell in cells}) == len(cells)
-        check(cells, ["--device=auto"])  # there need not be a GPU here
+        # There need not be a GPU here.
+        Sweep(recipe, path.stem, scale, cells, Path(), ["--device=auto"]).check(
+            lambda flags: check_parts(parse(flags).config)
+        )
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -135,7 +139,7 @@ def test_later_layers_win(tmp_path: Path) -> None:
 def test_datasets_are_asked_for_by_name(tmp_path: Path) -> None:
     path = write(tmp_path, fields={"data": "$photos"}, data={"photos": "a folder of photographs"})
     recipe = read_recipe(path)
-    with pytest.raises(ConfigError, match=r"wants photos \(a folder of photographs\): --data pho"):
+    with pytest.raises(ConfigError, match=r"needs photos \(a folder of photographs\): --data pho"):
         recipe.cells("smoke")
     with pytest.raises(ConfigError, match="data: expected one of photos, got 'fotos'"):
         recipe.cells("smoke", data={"fotos": "x", "photos": "y"})
@@ -148,7 +152,7 @@ def test_datasets_are_asked_for_by_name(tmp_path: Path) -> None:
         }
     }
     recipe = read_recipe(write(tmp_path, after=after, data={"photos": "a folder of photographs"}))
-    with pytest.raises(ConfigError, match=r"scale small wants photos \(a folder of photographs\)"):
+    with pytest.raises(ConfigError, match=r"scale small needs photos \(a folder of photographs\)"):
         recipe.cells("small")
     for scale, tail in (("smoke", ()), ("small", ("--dataset", "/x"))):
         cells = recipe.cells(scale, data={"photos": "/x"})
@@ -402,16 +406,8 @@ def test_paths_into_results(tmp_path: Path) -> None:
     assert pick(rows, "[order=random].x") == [2.0]
 
 
-def test_a_paired_test_is_student_s() -> None:
-    found = paired([(0.5, 0.4), (0.6, 0.55), (0.7, 0.66)])
-    # d = .1, .05, .04: mean .063333, sd .032146, error .018559, t(2) = 3.4125.
-    assert found.mean == pytest.approx(0.0633333, abs=1e-6)
-    assert (found.low, found.high) == (
-        pytest.approx(-0.016521, abs=1e-5),
-        pytest.approx(0.143188, abs=1e-5),
-    )
-    assert found.p == pytest.approx(0.0762, abs=1e-4)
+def test_a_difference_is_shown_in_points() -> None:
+    found = paired_difference([0.5, 0.6, 0.7], [0.4, 0.55, 0.66])
     assert difference(found) == "+6.3 (−1.7 to 14.3), p 0.076"
-    assert paired([(1.0, 0.5)]).p is None and difference(paired([(1.0, 0.5)])) == "+50.0"
-    assert paired([(1.0, 0.5), (0.75, 0.25)]).p is None  # no spread, no test
+    assert difference(paired_difference([1.0], [0.5])) == "+50.0"
     assert difference(None) == ""

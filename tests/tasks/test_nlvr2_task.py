@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -60,10 +60,9 @@ def test_a_sample_is_answered_and_designed_as_alone(condition: str) -> None:
         torch.testing.assert_close(model(one).logits[0], together[row], rtol=0, atol=1e-5)
         if condition != "none":
             mine, all_ = (model.design(b, *model.tokenizer(b)) for b in (one, batch))
-            for field in fields(mine):
-                torch.testing.assert_close(
-                    getattr(mine, field.name)[0], getattr(all_, field.name)[row], rtol=0, atol=1e-5
-                )
+            for name, tensor in mine.descriptors().items():
+                theirs = all_.descriptors()[name][row]
+                torch.testing.assert_close(tensor[0], theirs, rtol=0, atol=1e-5)
 
 
 def test_a_design_follows_from_its_own_sentence_alone() -> None:
@@ -81,7 +80,7 @@ def test_a_design_follows_from_its_own_sentence_alone() -> None:
     images = batch.inputs.requires_grad_()
     design = model.design(batch, *model.tokenizer(batch))
     assert design.conditional
-    sum(getattr(design, f.name)[1].square().sum() for f in fields(design)).backward()
+    sum(t[1].square().sum() for t in design.descriptors().values()).backward()
     (grad,) = [out.grad for out in seen]
     assert grad is not None and grad[1].any() and not grad[[0, 2, 3, 4, 5]].any()
     assert images.grad is None  # the generator sees no image

@@ -63,7 +63,7 @@ def test_a_padded_sample_equals_the_sample_alone(
 @pytest.mark.parametrize("window", [1, 3, 9])
 def test_the_stem_is_a_layer_over_windows(window: int, dilation: int) -> None:
     generator = torch.Generator().manual_seed(0)
-    block = WindowMLP(4, window, generator, dilation).double()
+    block = WindowMLP(4, window, dilation, generator=generator).double()
     x = torch.randn(2, 7, 4, generator=generator, dtype=torch.float64, requires_grad=True)
     mask = torch.ones(2, 7, dtype=torch.bool)
     reach = dilation * (window // 2)

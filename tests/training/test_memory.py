@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,15 +14,18 @@ import torch
 from small_run import arguments, environment
 
 from nacgraph.cli.options import parse
+from nacgraph.cli.train import main
 from nacgraph.training.config import RunConfig
+from nacgraph.training.footprint import memory_warning, size, upper_peak
 from nacgraph.training.memory import Estimate, _polynomial, estimate
+from nacgraph.training.run import build_model, build_task
 from nacgraph.utils.machine import Live, available, resident
 
 MIB = 2**20
 BOTH = """
 import json, sys
 from pathlib import Path
-from nacgraph.cli.doctor import examine
+from nacgraph.training.doctor import examine
 from nacgraph.cli.options import parse
 from nacgraph.cli.train import main
 found = examine(parse(sys.argv[1:]).config)["estimate"]
@@ -131,6 +135,60 @@ def test_links_are_told(tmp_path: Path) -> None:
     complete = of(tmp_path, "--model=perceiver_io").links
     assert complete["processors"].density == 1 and complete["processors"].auto == "dense"
     assert "processors, prior reached" not in complete
+
+
+FORMULA = [
+    *([f"--task={task}", "--preset=tiny"] for task in ("listops", "text", "images", "nlvr2")),
+    ["--preset=small"],
+    ["--preset=lra"],
+    ["--task=points", "--preset=small", "--task_set", "solids=20"],
+    ["--task=text", "--preset=small", "--model=transformer"],
+    ["--preset=tiny", "--modules=192", "--graphs=per_sample"],
+    ["--preset=tiny", "--backend=scatter", "--precision=bf16-mixed"],
+    ["--preset=small", "--model=linformer"],
+]
+
+
+@pytest.mark.parametrize("flags", FORMULA, ids=" ".join)
+def test_the_formula_lies_above_what_is_measured(flags: list[str], tmp_path: Path) -> None:
+    config = parse([*flags, "--prior=erdos_renyi", f"--cache-dir={tmp_path}"]).config
+    found = estimate(config)
+    del found.phases["start"]  # before the model is there
+    measured = max(
+        sum(size for part, size in parts.items() if part not in ("process", "data"))
+        for parts in found.phases.values()
+    )
+    task = build_task(config)
+    assert measured <= upper_peak(config, build_model(config, task, None), task) <= 4 * measured
+
+
+def test_training_warns_where_memory_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = parse(arguments(tmp_path)).config
+    task = build_task(config)
+    model = build_model(config, task, None)
+    wanted = upper_peak(config, model, task)
+    module = "nacgraph.training.footprint.available"
+    monkeypatch.setattr(module, lambda: (None, wanted))
+    assert memory_warning(config, model, task) is None
+    monkeypatch.setattr(module, lambda: (None, None))  # not known: nothing to say
+    assert memory_warning(config, model, task) is None
+    monkeypatch.setattr(module, lambda: (None, wanted - 1))
+    text = memory_warning(config, model, task)
+    assert text is not None and f"up to {size(wanted)} more memory" in text
+    assert "lower --batch-size, or --modules" in text and "train --estimate" in text
+
+
+def test_an_estimate_instead_of_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert main([*arguments(tmp_path / "cache", out=out), "--estimate"]) == 0
+    said = capsys.readouterr().out
+    assert re.match(r"estimate   \d+ MiB at its peak \(\w+\)\n", said)
+    assert re.search(r"training \d+ MiB: process \d+ MiB \+ data", said)
+    assert not out.exists()
 
 
 def test_global_randomness_is_left_alone(tmp_path: Path) -> None:

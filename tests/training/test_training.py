@@ -12,12 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from small_run import arguments, final_tensors, metrics, same, start
 
 from nacgraph.cli.options import parse
-from nacgraph.cli.plan import make_plan
 from nacgraph.cli.train import main
 from nacgraph.tasks import Batch, ListOps
 from nacgraph.training.config import RunConfig, make_config
@@ -28,8 +25,9 @@ from nacgraph.training.optim import (
     make_optimizer,
     noise_generator,
 )
+from nacgraph.training.plan import make_plan
 from nacgraph.training.run import build_model, build_target, build_task, load_run
-from nacgraph.training.scoring import score, wilson
+from nacgraph.training.scoring import score
 from nacgraph.utils.progress import ProgressCounter
 
 
@@ -78,19 +76,6 @@ def test_signatures_have_a_rate_of_their_own(cache: Path) -> None:
     assert sum(len(g["params"]) for g in groups) == len(decays(model))
 
 
-def test_a_step_of_the_optimizer_is_seen_by_whoever_keeps_results(cache: Path) -> None:
-    config = parse(arguments(cache)).config
-    model = build_model(config, build_task(config), None)
-    optimizer = make_optimizer(model, 1e-3, 0.05)
-    learning = [p for p in model.parameters() if p.requires_grad]
-    for p in learning:
-        p.grad = torch.ones_like(p)
-    before = [(p._version, p.detach().clone()) for p in learning]
-    optimizer.step()
-    for p, (version, values) in zip(learning, before, strict=True):
-        assert p._version > version and not torch.equal(p, values)
-
-
 @pytest.mark.parametrize("limit", [0.0, 0.5, 1e3])
 def test_clipping_is_pytorchs(limit: float) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -112,24 +97,6 @@ def test_noise_differs_by_seed_and_step() -> None:
     assert len(drawn) == len(pairs)
     again = torch.rand(4, generator=noise_generator(1, 1))
     assert torch.equal(again, torch.rand(4, generator=noise_generator(1, 1)))
-
-
-@given(n=st.integers(1, 5000), share=st.floats(0, 1))
-def test_wilson_interval(n: int, share: float) -> None:
-    right = round(share * n)
-    low, high = wilson(right, n)
-    assert 0 <= low <= right / n <= high <= 1
-    # It is where a test of the bound as the truth would just not reject.
-    for bound in {low, high} - {0.0, 1.0}:
-        z = abs(right / n - bound) / math.sqrt(bound * (1 - bound) / n)
-        assert z == pytest.approx(1.959964, rel=1e-6)
-
-
-def test_wilson_known_value_and_errors() -> None:
-    assert wilson(10, 50) == pytest.approx((0.1124375, 0.3303711), abs=1e-6)
-    for right, n in ((1, 0), (3, 2), (-1, 2)):
-        with pytest.raises(ValueError, match="expected 0 <= right <= n"):
-            wilson(right, n)
 
 
 def test_a_score_does_not_depend_on_the_batches(cache: Path) -> None:
@@ -243,7 +210,8 @@ def test_a_changed_configuration_is_refused_field_by_field(
     assert f"width: expected 8 as in {unbroken}, got 10" in said
     assert "steps: expected 12" in said and "prior: expected 'ring_of_cliques'" in said
     assert said.count("error:") == 3
-    plan = make_plan(parse(["--resume", str(unbroken), "--threads=2"]))
+    parsed = parse(["--resume", str(unbroken), "--threads=2"])
+    plan = make_plan(parsed.config, parsed.asked)
     assert plan.config.threads == 2 and plan.config.model.width == 8
     assert main(["--resume", str(unbroken)]) == 0
     assert "is complete" in capsys.readouterr().out
@@ -253,8 +221,6 @@ def test_nan_stops_before_the_weights_change(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     usual, calls = ListOps.loss, []
-    # The estimate of memory would take losses of its own.
-    monkeypatch.setattr("nacgraph.cli.doctor.memory_line", lambda config: None)
 
     def broken(self: ListOps, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         calls.append(batch.index.tolist())

@@ -10,11 +10,11 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from nacgraph.graph.links import DEFAULT_BANDWIDTH
 from nacgraph.priors import RingOfCliques
 from nacgraph.viz import (
     curves_figure,
     dropping_figure,
-    embed_circuits,
     embedding_figure,
     frame_distances,
     frames_figure,
@@ -175,7 +175,7 @@ def write_frames(folder: Path, frames: list[Frame]) -> None:
 def test_frames_come_back_by_step(tmp_path: Path) -> None:
     written = forming()
     write_frames(tmp_path, written[::-1])
-    frames = read_frames(tmp_path)
+    frames = read_frames(tmp_path, DEFAULT_BANDWIDTH)
     assert [frame.step for frame in frames] == [0, 100, 200, 300, 400, 500]
     np.testing.assert_allclose(frames[2].probability(), written[2].probability(), atol=1e-6)
     assert frames[0].readout_probability().shape == (2, 12)
@@ -198,19 +198,19 @@ def test_p_of_a_frame_is_that_of_the_kernel() -> None:
 
 def test_damaged_frames_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected frames/step_\*\.npz, got none"):
-        read_frames(tmp_path)
+        read_frames(tmp_path, DEFAULT_BANDWIDTH)
     write_frames(tmp_path, forming())
     path = tmp_path / "frames" / "step_00000200.npz"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"step_00000200\.npz: expected a frame with signatures"):
-        read_frames(tmp_path)
+        read_frames(tmp_path, DEFAULT_BANDWIDTH)
     np.savez(path, processor_signatures=np.array([{}], dtype=object))  # needs pickle
     with pytest.raises(ValueError, match=r"step_00000200\.npz: expected a frame"):
-        read_frames(tmp_path)
+        read_frames(tmp_path, DEFAULT_BANDWIDTH)
     np.savez(path, processor_signatures=np.ones((5, 16)), readout_signatures=np.ones((2, 16)))
     with pytest.raises(ValueError, match=r"expected signatures \(12, 16\) as in the first"):
-        read_frames(tmp_path)
+        read_frames(tmp_path, DEFAULT_BANDWIDTH)
 
 
 def test_frames_keep_order_and_count_links() -> None:
@@ -290,38 +290,17 @@ def test_the_animation_has_every_moment(tmp_path: Path) -> None:
         save_animation([], path)
 
 
-def test_circuits_of_a_run_lie_near_in_order() -> None:
-    links = [frame.probability() for frame in forming(24)]
-    places = embed_circuits(links, perplexity=5, seed=1)
-    np.testing.assert_array_equal(places, embed_circuits(links, perplexity=5, seed=1))
-    assert places.shape == (24, 2)
-    steps = np.linalg.norm(np.diff(places, axis=0), axis=1)
-    apart = np.linalg.norm(places[:12] - places[12:], axis=1)
-    assert steps.mean() < 0.5 * apart.mean()
-
-
 def test_an_embedding_has_a_panel_a_perplexity() -> None:
-    links = [frame.probability() for frame in forming(8)]
-    figure = embedding_figure(links, list(range(8)), (2, 3))
+    places = np.random.default_rng(0).normal(size=(8, 2))
+    figure = embedding_figure({2: places, 3: places}, list(range(8)))
     assert titles(figure)[:2] == ["perplexity 2", "perplexity 3"]
     assert [len(axes.collections[0].get_offsets()) for axes in figure.axes[:2]] == [8, 8]
-    named = embedding_figure(links, ["ring"] * 5 + ["none"] * 3, (2,), label_name="prior")
+    named = embedding_figure({2: places}, ["ring"] * 5 + ["none"] * 3, label_name="prior")
     assert [len(c.get_offsets()) for c in named.axes[0].collections] == [5, 3]
-
-
-@pytest.mark.parametrize(
-    ("links", "perplexity", "message"),
-    [
-        (np.ones((2, 4, 4)), 1, "link_matrices: expected at least 3 circuits, got 2"),
-        (np.ones((4, 4, 4)), 4, "perplexity: expected above 0 and below the number of circuits, 4"),
-        (np.ones((4, 4, 4)), 2, "link_matrices: expected circuits that differ"),
-        ([np.ones((3, 3)), np.ones((4, 4))], 1, "link_matrices: expected circuits of one size"),
-        (np.ones((4, 1, 1)), 2, r"link_matrices: expected \(m, U, U\), U > 1"),
-    ],
-)
-def test_circuits_that_cannot_be_embedded(links: Any, perplexity: float, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        embed_circuits(links, perplexity)
+    with pytest.raises(ValueError, match=r"points: expected \(7, 2\), got shape \(8, 2\)"):
+        embedding_figure({2: places}, list(range(7)))
+    with pytest.raises(ValueError, match="points: expected at least one perplexity, got none"):
+        embedding_figure({}, [])
 
 
 def test_what_modules_do_in_four_panels() -> None:

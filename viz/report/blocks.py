@@ -112,5 +112,5 @@ def matrix_svg(
         f"<svg class='blocks' viewBox='-20 -18 {side + 22:g} {side + 20:g}' role='img' "
         f"aria-label='{escape(title)}'>{''.join(marks)}</svg>"
         f"<p class='faint small'>{escape(title)}, {shown}; "
-        f"{'areas by block size' if sizes else 'every block drawn alike'}.</p>"
+        f"{'areas by block size' if sizes else 'all blocks drawn equally large'}.</p>"
     )

@@ -37,7 +37,7 @@ def write_report(path: Path, data: ReportData) -> None:
 
     Raises:
         ValueError: If the data do not fit together.
-        nacgraph.training.checkpoint.CheckpointError: If the file cannot be written.
+        nacgraph.utils.errors.CheckpointError: If the file cannot be written.
     """
     write_atomically(Path(path), render_report(data).encode("utf-8"))
 

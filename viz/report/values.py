@@ -86,7 +86,7 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def fixed(value: float, places: int) -> str:
-    """A number with so many places behind the point; nothing negative is left of a zero."""
+    """A number with this many decimals; never a negative zero."""
     text = f"{value:,.{places}f}".replace(",", "\u202f")
     return _signed(text if text.strip("-0.") else text.lstrip("-"))
 

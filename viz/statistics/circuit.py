@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from nacgraph.utils.check import check_at_least
 from nacgraph.viz.statistics.blocks import block_models
 from nacgraph.viz.statistics.nulls import LATTICES
 from nacgraph.viz.statistics.partitions import communities
@@ -53,9 +54,8 @@ def circuit_statistics(
     w = check_weight(probability)
     if not len(w):
         raise ValueError("probability: expected at least one module, got none")
-    for name, value, least in (("nulls", nulls, 0), ("samples", samples, 1), ("seeds", seeds, 1)):
-        if value < least:
-            raise ValueError(f"{name}: expected at least {least}, got {value}")
+    check_at_least(0, nulls=nulls)
+    check_at_least(1, samples=samples, seeds=seeds)
     each = nulls + LATTICES + 4
     counter = Counter(progress, (samples + 1) * each + 20)
 

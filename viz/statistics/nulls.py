@@ -2,7 +2,7 @@
 
 networkx's ``sigma`` and ``omega`` rewire in Python (its issue 3380: minutes a graph), stop after
 a number of swaps *made*, which favours some graphs over others, and omega hides a lattice that
-failed. Here tries count, whether or not they change anything, and what failed is said.
+failed. Here tries count, whether or not they change anything, and failures are reported.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def small_world(
     [-1, 1] only if the lattice is indeed more clustered than the graph, and says so if not
     (networkx's issue 5064). Swaps join what was apart, so in a graph of several components L and
     L_0 are of unlike parts: then both are undefined, and ``sigma_efficiency``,
-    :math:`(C / C_0)(E / E_0)` with the global efficiency E, says what can be said.
+    :math:`(C / C_0)(E / E_0)` with the global efficiency E, is given instead.
 
     Args:
         adjacency: (n, n) of 0 and 1.

@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from nacgraph.utils.check import check_at_least
 from nacgraph.viz.statistics.binary import by_size
 from nacgraph.viz.statistics.values import Statistic, defined, spread, undefined
 from nacgraph.viz.statistics.weighted import Weight, check_weight, modularity
@@ -57,7 +58,7 @@ class Leiden:
 
 
 def communities(weight: np.ndarray, *, seeds: int = 10, seed: int = 0) -> Statistic:
-    """The most modular of ``seeds`` groupings by Leiden, and how much chance there is in it.
+    """The most modular of ``seeds`` groupings by Leiden, and how much it varies between seeds.
 
     Returns:
         ``labels`` (n,), the largest group 0; ``count`` of groups; ``modularity`` with the best
@@ -65,10 +66,9 @@ def communities(weight: np.ndarray, *, seeds: int = 10, seed: int = 0) -> Statis
         Rand index of two seeds' groupings. Without links all of them are undefined.
 
     Raises:
-        ValueError: If the matrix or ``seeds`` will not do.
+        ValueError: If the matrix or ``seeds`` is out of range.
     """
-    if seeds < 1:
-        raise ValueError(f"seeds: expected at least 1, got {seeds}")
+    check_at_least(1, seeds=seeds)
     graph = Leiden(weight)
     if not graph.weight.any():
         none = undefined("no links")

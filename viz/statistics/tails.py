@@ -1,4 +1,4 @@
-"""Is a tail of degrees a power law? The question as Clauset, Shalizi and Newman put it.
+"""Is a tail of degrees a power law? After Clauset, Shalizi and Newman.
 
 A power law is fitted where it fits best, held against its own samples, and then against other
 laws on the same tail. The answer is never that it is one: at best the data cannot tell.

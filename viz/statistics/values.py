@@ -112,7 +112,7 @@ def _mean_of_lists(lists: Sequence[list[Any]]) -> list[float | None]:
 
 
 class Counter:
-    """Tells ``progress`` how far a piece of work of known length is."""
+    """Calls ``progress`` with the share done of work of known length."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self._progress, self._total, self._done = progress, max(1, total), 0

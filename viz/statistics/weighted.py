@@ -186,7 +186,7 @@ def spectral_embedding(weight: np.ndarray, dimensions: int = 3) -> Statistic:
 
     Of the eigenvalues with the largest modulus; the diagonal holds :math:`s_i / (n - 1)`, as in
     graspologic, for a zero there would be no link's probability. Each axis points where its
-    largest entry does; ``eigenvalues`` tells those from each other whose order means nothing.
+    largest entry does; ``eigenvalues`` shows which are equal and so in arbitrary order.
 
     Source: Sussman et al., J. Am. Stat. Assoc. 107 (2012).
     """

@@ -1,9 +1,9 @@
-"""Two circuits side by side: how far their graphs are apart, and what chance would make of it."""
+"""Distances between the graphs of two circuits, and what they would be by chance."""
 
 from __future__ import annotations
 
 from nacgraph.analysis.comparing.graphs import check_links, compare_graphs, leiden_labels, matching
-from nacgraph.analysis.comparing.latent import latent_positions, undefined
+from nacgraph.analysis.comparing.latent import latent_positions
 
 __all__ = [
     "check_links",
@@ -11,5 +11,4 @@ __all__ = [
     "latent_positions",
     "leiden_labels",
     "matching",
-    "undefined",
 ]

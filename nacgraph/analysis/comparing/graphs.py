@@ -1,4 +1,4 @@
-"""Two circuits side by side: how far their graphs are apart, and what chance would make of it.
+"""Distances between the graphs of two circuits, and what they would be by chance.
 
 A circuit's modules carry no names, so graphs are compared after matching module to module where
 both have as many, and by what needs no matching: degrees, spectrum, latent positions. Whatever is
@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from nacgraph.analysis.comparing.latent import BOOTSTRAPS, Value, latent_positions, undefined
+from nacgraph.analysis.comparing.latent import BOOTSTRAPS, Value, latent_positions
 from nacgraph.graph.links import link_probabilities
 from nacgraph.priors import match, matched_loss
+from nacgraph.viz.statistics import undefined
 
 
 def compare_graphs(
@@ -89,7 +90,7 @@ def check_links(p: np.ndarray, name: str) -> np.ndarray:
         raise ValueError(f"{name}: expected link probabilities, got numbers of type {p.dtype}")
     p = p.astype(np.float64)
     if not np.isfinite(p).all() or p.min() < 0 or p.max() > 1 + 1e-6:
-        raise ValueError(f"{name}: expected probabilities in [0, 1], got others")
+        raise ValueError(f"{name}: expected probabilities in [0, 1], got {p.min()} to {p.max()}")
     if np.abs(p - p.T).max() > 1e-5:
         raise ValueError(f"{name}: expected a symmetric matrix, got one that is not")
     p = np.minimum((p + p.T) / 2, 1.0)
@@ -143,14 +144,17 @@ def community_overlap(
 
 
 def leiden_labels(p: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Community of each module, (U,), numbered by its first module; no link, no companion."""
+    """Community of each module, (U,), numbered by its first module.
+
+    A module without links is a community of its own.
+    """
     from graspologic.partition import leiden
 
     rows, columns = np.nonzero(np.triu(p, k=1))
     links = [(str(i), str(j), float(p[i, j])) for i, j in zip(rows, columns, strict=True)]
     found: dict[str, int] = {}
     if links:
-        found = leiden(links, random_seed=seed + 1, trials=10)  # which wants a seed above 0
+        found = leiden(links, random_seed=seed + 1, trials=10)  # it takes no seed of 0
     keys = [found.get(str(k), -1 - k) for k in range(len(p))]
     number = {key: place for place, key in enumerate(dict.fromkeys(keys))}
     return np.array([number[key] for key in keys])
@@ -208,7 +212,7 @@ def _random_circuits(
 
 
 def _against(value: float, nulls: list[float]) -> Value:
-    """A value, the mean and sd of what chance gives, and z."""
+    """A value, the mean and sd of its null values, and z."""
     found: Value = {"value": value}
     if not nulls:
         return found | {"null_mean": None, "z": None, "reason": "no null model was drawn"}

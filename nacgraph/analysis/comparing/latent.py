@@ -1,4 +1,4 @@
-"""Do two circuits share their latent positions? graspologic's tests, seeded and bounded."""
+"""Whether two circuits share their latent positions: graspologic's tests, seeded and bounded."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from nacgraph.viz.statistics import undefined
+
 Value = dict[str, Any]
 LEAST = 8  # modules below which the test says nothing
 DIMENSIONS = 6  # of latent positions, at most
 BOOTSTRAPS = 200
 WORK, FEWEST = 4e7, 39  # bootstraps times modules squared: half a minute at most
-
-
-def undefined(reason: str) -> Value:
-    """A value that does not exist, and why."""
-    return {"value": None, "reason": reason}
 
 
 def latent_positions(

@@ -16,14 +16,14 @@ from nacgraph.tasks import Batch, Task
 
 @dataclass(frozen=True)
 class Population:
-    """Circuits of samples that were given different things.
+    """The different circuits of samples with different inputs.
 
     Attributes:
         links: Link probabilities P of each, (m, U, U), ones on the diagonal.
         rows: Row of the split that each belongs to, (m,).
         labels: The class of that sample, (m,).
-        samples: How many samples were looked at. Those that were given the same have the same
-            circuit: it is here once, with the first of them.
+        samples: Number of samples. Samples with equal inputs have the same circuit, which is
+            listed once, with the first of them.
     """
 
     links: NDArray[np.float32]
@@ -44,12 +44,12 @@ def gather(
     """The circuits that a conditional model makes for samples of ``split``.
 
     Args:
-        model: With a design for every sample.
+        model: A conditional model.
         task: Where samples come from.
         split: "val" or "test".
-        samples: Always the same so many; all if left out.
+        samples: The first ``samples`` of the split, always the same ones; all if None.
         precision: "32" or "bf16-mixed".
-        progress: ProgressPrinter what is done, and how far it is.
+        progress: Called with (what is done, share done).
 
     Raises:
         ValueError: If all samples share one circuit, or its links are all certain.
@@ -84,7 +84,7 @@ def gather(
 
 
 def conditions(batch: Batch, condition: str) -> list[bytes]:
-    """What each sample's circuit is made from, without padding: equal where that is equal."""
+    """The bytes that each sample's circuit is made from, without padding."""
     given, mask = batch.inputs, batch.mask
     if condition == "task" and batch.condition is not None:
         given = batch.condition
@@ -97,7 +97,7 @@ def conditions(batch: Batch, condition: str) -> list[bytes]:
 
 
 def tag_words(task: Task, split: str, population: Population) -> dict[str, list[str]]:
-    """What is known of the samples: ``{"label": [word of each], "skill": […], …}``."""
+    """The tags of the samples: ``{"label": [word of each], "skill": […], …}``."""
     classes: Sequence[str] | None = task.classes
     found = {"label": [str(k) if classes is None else classes[k] for k in population.labels]}
     for name, words in task.tags(split).items():

@@ -1,4 +1,4 @@
-"""Whether circuits go with what their samples are: how apart groups lie, how well one can guess."""
+"""How circuits go with tags of their samples: how compact groups are, how well one can guess."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nacgraph.analysis.populations.triangles import Floats, lower_triangles, principal_components
+from nacgraph.analysis.populations.points import Floats, lower_triangles, principal_components
 
 COMPONENTS = 64
 NEIGHBOURS = 5
@@ -18,7 +18,7 @@ Labels = NDArray[np.int64]
 
 
 def components(links: NDArray[np.float32], count: int = COMPONENTS) -> Floats:
-    """Principal components of the lower triangles of P, with fewer circuits than that all of them.
+    """Principal components of the lower triangles of P: ``count`` of them, or all there are.
 
     Shapes:
         links (m, U, U) · output (m, at most ``count``)
@@ -36,9 +36,9 @@ def components(links: NDArray[np.float32], count: int = COMPONENTS) -> Floats:
     if np.abs(flat - flat.mean(0, dtype=np.float64)).max() < ALIKE:
         raise ValueError(
             "circuits: expected circuits that differ, got the same for every sample: the generator "
-            "does not heed its condition"
+            "ignores its condition"
         )
-    return principal_components(flat, min(count, flat.shape[1]))
+    return principal_components(flat, count)
 
 
 def variation(links: NDArray[np.float32]) -> dict[str, float]:
@@ -58,22 +58,22 @@ def variation(links: NDArray[np.float32]) -> dict[str, float]:
 def separation(
     points: Floats, words: Sequence[str], permutations: int = 1000, seed: int = 0
 ) -> dict[str, Any]:
-    """How circuits go with one tag, against the same tag dealt out at random.
+    """How circuits go with one tag, against the same tag in permuted order.
 
     ``silhouette`` (Euclidean) and ``silhouette_cosine`` say how compact groups are: 1 at best, 0
-    where they overlap; nothing need be learned from a value near 0. ``neighbours`` and
-    ``centroid`` are accuracies of guessing the tag of a circuit from the others alone: by vote of
-    its five nearest, and by the nearest mean. Each with ``p``, the share of permutations that do
-    as well, and ``chance``, their mean. ``majority`` is the accuracy of the commonest word.
+    where they overlap. ``neighbours`` and ``centroid`` are accuracies of guessing the tag of a
+    circuit from the others alone: by vote of its five nearest, and by the nearest mean. Each comes
+    with ``p``, the share of permutations that do as well, and ``chance``, their mean.
+    ``majority`` is the accuracy of always guessing the most common word.
 
     Args:
-        points: Circuits, as of :func:`components`.
+        points: Circuits, as :func:`components` gives them.
         words: The tag of each.
-        permutations: How often it is dealt out.
-        seed: Seed of that.
+        permutations: Number of permutations of the tag.
+        seed: Seed of the permutations.
 
     Returns:
-        ``value`` is null with a ``reason`` where the tag does not make groups.
+        The measures; ``value`` is null with a ``reason`` where the tag does not make groups.
 
     Shapes:
         points (m, d) · words (m,)
@@ -107,16 +107,17 @@ def separation(
 
     true = measured(labels)
     rng = np.random.default_rng(seed)
-    dealt = np.array([measured(rng.permutation(labels)) for _ in range(permutations)])
-    # Sums are rounded: as good is as good.
-    p = (1 + (dealt >= true - 1e-12).sum(0)) / (1 + permutations)
+    permuted = np.array([measured(rng.permutation(labels)) for _ in range(permutations)])
+    # Sums are rounded, so an equally good permutation may fall short by that much.
+    p = (1 + (permuted >= true - 1e-12).sum(0)) / (1 + permutations)
+    chance = permuted.mean(0)
     kinds = ("silhouette", "silhouette_cosine", "neighbours", "centroid")
     return {
         "groups": len(names),
         "counts": dict(zip(names.tolist(), counts.tolist(), strict=True)),
         "majority": float(counts.max() / m),
         **{
-            kind: {"value": float(true[k]), "p": float(p[k]), "chance": float(dealt[:, k].mean())}
+            kind: {"value": float(true[k]), "p": float(p[k]), "chance": float(chance[k])}
             for k, kind in enumerate(kinds)
         },
     }
@@ -136,7 +137,8 @@ def _distances(points: Floats) -> Floats:
 
 
 def _silhouette(distance: Floats, labels: Labels, member: Floats) -> float:
-    """Mean of (b - a) / max(a, b): a to one's own group, b to the nearest other; 0 if alone."""
+    """Mean of (b - a) / max(a, b), a the mean distance to the own group and b to the nearest other;
+    0 for a circuit that is alone."""
     rows, counts = np.arange(len(labels)), member.sum(0)
     sums = distance @ member
     own = counts[labels]
@@ -150,7 +152,7 @@ def _silhouette(distance: Floats, labels: Labels, member: Floats) -> float:
 
 
 def _nearest(distance: Floats) -> Labels:
-    """The nearest others of each, itself left out, nearest first."""
+    """The nearest others of each circuit, nearest first."""
     apart = distance.copy()
     np.fill_diagonal(apart, np.inf)
     return np.argsort(apart, axis=1, kind="stable")[:, : min(NEIGHBOURS, len(apart) - 1)]
@@ -164,7 +166,7 @@ def _by_neighbours(near: Labels, labels: Labels, member: Floats) -> float:
 
 
 def _by_centroid(points: Floats, labels: Labels, member: Floats) -> float:
-    """The group whose mean is nearest, one's own mean made without oneself."""
+    """Accuracy of the nearest group mean; a circuit is left out of its own group's mean."""
     rows, counts = np.arange(len(labels)), member.sum(0)
     means = (member.T @ points) / counts[:, None]
     apart = (points**2).sum(1)[:, None] + (means**2).sum(1) - 2 * points @ means.T

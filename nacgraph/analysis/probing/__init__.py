@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nacgraph.analysis.probing.measure import probe
-from nacgraph.analysis.probing.reading import read_weights, readings
+from nacgraph.analysis.probing.reading import Reading, watched
 from nacgraph.analysis.probing.removal import Lesions, affordable, lesions
 from nacgraph.analysis.probing.results import Probe, contributions
 from nacgraph.analysis.probing.sensitivity import (
@@ -15,13 +15,13 @@ from nacgraph.analysis.probing.sensitivity import (
 __all__ = [
     "Lesions",
     "Probe",
+    "Reading",
     "affordable",
     "contribution",
     "contributions",
     "lesions",
     "measured_contributions",
     "probe",
-    "read_weights",
-    "readings",
     "sensitivities",
+    "watched",
 ]

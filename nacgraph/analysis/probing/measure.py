@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nacgraph.analysis.probing.reading import ReadingSums, readings
+from nacgraph.analysis.probing.reading import ReadingSums, watched
 from nacgraph.analysis.probing.removal import affordable, check_shared, lesions
 from nacgraph.analysis.probing.results import Probe
 from nacgraph.analysis.probing.roles import role
@@ -94,8 +94,8 @@ def _read(
             tokens, mask = model.tokenizer(batch)
             design = model.design(batch, tokens, mask)
             check_shared(design)
-            with readings(model.circuit) as calls:
-                out = model.circuit(tokens, design, mask, mode=mode)
+            prepared = model.circuit.prepare(design, mode)
+            out, calls = watched(model.circuit, prepared, tokens, mask)
             if count and (ids is None or ids.shape != tokens.shape[:2]):
                 count = sums.kinds = 0
             sums.add(calls, None if ids is None else ids.to(device))

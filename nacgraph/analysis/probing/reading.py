@@ -2,84 +2,50 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nacgraph.nn.blocks import Gates, ReadIn
-from nacgraph.ops.pointwise import gated_norm
+from nacgraph.nn.circuit import Circuit, CircuitOutput, PreparedCircuit
+from nacgraph.nn.gates import Gates
+from nacgraph.nn.read_in import BaseReadIn
 
 BLOCK = 2**21  # attention weights that are in memory at a time
 
 
 @dataclass(frozen=True)
-class Call:
-    """One call of a read-in, with what it was given; see :class:`nacgraph.nn.blocks.ReadIn`."""
+class Reading:
+    """One call of a read-in, with what it was given; see :class:`nacgraph.nn.read_in.ReadIn`."""
 
-    read_in: ReadIn
+    read_in: BaseReadIn
     states: Tensor
     codes: Tensor
     tokens: Tensor
     mask: Tensor | None
-    gates: Gates | None
+    gates: Gates
+
+    def weights(self, modules: slice = slice(None)) -> Tensor | None:
+        """Attention of these modules over tokens, (B, H, u, T)."""
+        given = self.states, self.codes, self.tokens, self.mask, self.gates
+        return self.read_in.attention_weights(*given, modules)
 
 
-@contextmanager
-def readings(model: nn.Module) -> Iterator[list[Call]]:
-    """Collects every call of a :class:`ReadIn` of ``model`` while the context is open."""
-    signature = inspect.signature(ReadIn.forward)
-    found: list[Call] = []
+def watched(
+    circuit: Circuit, prepared: PreparedCircuit, tokens: Tensor, mask: Tensor | None
+) -> tuple[CircuitOutput, list[Reading]]:
+    """Run a circuit on tokens (B, T, D); its answer, and every reading that it made."""
+    found: list[Reading] = []
+    normed = circuit.norm_tokens(tokens)
+    turns = {block: turn for turn, block in enumerate(circuit.read_ins)}
 
-    def note(module: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        bound = signature.bind(module, *arguments, **named)
-        bound.apply_defaults()
-        found.append(Call(*bound.arguments.values()))
+    def watch(step: int, block: nn.Module, states: Tensor) -> None:
+        if isinstance(block, BaseReadIn):
+            turn = turns[block]
+            gates = prepared.read_gates[turn]
+            found.append(Reading(block, states, prepared.codes, normed[turn], mask, gates))
 
-    hooks = [
-        module.register_forward_pre_hook(note, with_kwargs=True)
-        for module in model.modules()
-        if isinstance(module, ReadIn)
-    ]
-    try:
-        yield found
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def read_weights(call: Call, start: int = 0, stop: int | None = None) -> Tensor:
-    r"""Attention weights of the modules ``start`` … ``stop - 1`` over the tokens of each sample.
-
-    .. math:: a_{uj} = \mathrm{softmax}_j\big((m_u \odot W_k^\top q_u) \cdot x_j / \sqrt d\big)
-
-    per head, over real tokens: the weights inside
-    :func:`nacgraph.nn.skmdpa.folded_attention`, which itself never shows them.
-
-    Shapes:
-        output (B, H, stop - start, T); zero at padding, and everywhere if no token is real
-    """
-    read_in, tokens, mask = call.read_in, call.tokens, call.mask
-    query_gate, key_gate = (call.gates or read_in.modulations(call.codes))[0][:2]
-    states = call.states if call.states.dim() == 3 else call.states.unsqueeze(0)
-    part = slice(start, stop)
-    query_gate, key_gate = query_gate[..., part, :], key_gate[..., part, :]
-    (gated,) = gated_norm(states[:, part], read_in.state_norm, [query_gate])
-    query = read_in.query.project(gated).unflatten(-1, (read_in.heads, -1))
-    width = query.shape[-1]
-    key_weight = read_in.key.weight.view(read_in.heads, width, -1)
-    folded = torch.einsum("buhc,hcd->bhud", query, key_weight) * key_gate.unsqueeze(-3)
-    score = folded @ tokens.unsqueeze(1).transpose(-1, -2) * width**-0.5
-    if mask is None:
-        return score.softmax(-1)
-    real = mask[:, None, None, :]
-    # Not -inf: a sample without a real token would have a softmax of NaN.
-    score = score.masked_fill(~real, torch.finfo(score.dtype).min)
-    return score.softmax(-1) * real
+    return circuit.run(prepared, normed, mask, watch=watch), found
 
 
 class ReadingSums:
@@ -108,7 +74,7 @@ class ReadingSums:
         self.share = torch.zeros(kinds, dtype=torch.float64)
         self.samples = self.longer = 0
 
-    def add(self, calls: list[Call], kinds: Tensor | None) -> None:
+    def add(self, calls: list[Reading], kinds: Tensor | None) -> None:
         """Add the readings of one batch; ``kinds`` (B, T) is the kind of every token."""
         tokens, mask = calls[0].tokens, calls[0].mask
         if mask is None:
@@ -135,10 +101,17 @@ class ReadingSums:
                     (self.position, ()),
                 ):
                     sums.append(torch.zeros(self.modules, *width, dtype=torch.float64))
-            step = max(1, BLOCK // (call.read_in.heads * mask.numel()))
+            heads = getattr(call.read_in, "heads", 1)
+            step = max(1, BLOCK // (heads * mask.numel()))
             for start in range(0, self.modules, step):
                 part = slice(start, min(start + step, self.modules))
-                weights = read_weights(call, part.start, part.stop)
+                weights = call.weights(part)
+                if weights is None:
+                    raise ValueError(
+                        f"read_in: expected one with attention_weights, got "
+                        f"{type(call.read_in).__name__}, of which nothing can be shown; "
+                        "measure without samples (--samples 0)"
+                    )
                 entropy = torch.special.entr(weights).sum(-1).mean(1).double()  # (B, u)
                 weights = weights.mean(1)
                 self.entropy[number][part] += entropy.sum(0).cpu()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from nacgraph.graph.design import CircuitDesign
 from nacgraph.graph.forms import Graph
 from nacgraph.models.nac import NAC
-from nacgraph.nn.blocks import Gates, Propagator, ReadIn
 from nacgraph.nn.circuit import Circuit
 from nacgraph.tasks import Batch, Task
 
@@ -133,7 +132,7 @@ def lesions(
 
 
 class Shared:
-    """What all lesions of a circuit share on one batch."""
+    """What all lesions of a circuit share on one batch: tokens, gates, and the first reading."""
 
     def __init__(self, model: NAC, batch: Batch, mode: str) -> None:
         self.circuit: Circuit = model.circuit
@@ -141,49 +140,25 @@ class Shared:
         tokens, self.mask = model.tokenizer(batch)
         self.design: CircuitDesign = model.design(batch, tokens, self.mask)
         check_shared(self.design)
-        self.gates = self.circuit.modulations(self.design.processor_codes)
-        self.normed = [cast(ReadIn, r).norm_tokens(tokens) for r in self.circuit.read_ins]
+        self.whole = self.circuit.prepare(self.design, mode)
+        self.tokens = self.circuit.norm_tokens(tokens)
         # A module's first reading knows nothing of the others.
-        self.first = self._read(0, self.design.processor_states, self.design, self.gates)
-
-    def _read(
-        self, turn: int, states: Tensor, design: CircuitDesign, gates: dict[nn.Module, Gates]
-    ) -> Tensor:
-        read_in = self.circuit.read_ins[turn]
-        codes = design.processor_codes
-        return read_in(states, codes, self.normed[turn], self.mask, gates[read_in])
+        self.first = self.circuit.read(0, self.whole.states, self.whole, self.tokens[0], self.mask)
 
     def answer(self, kept: Tensor) -> Tensor:
         """Logits (B, C) of the circuit of the modules ``kept`` alone."""
-        design = self.design.select(kept)
-        gates: dict[nn.Module, Gates] = {
-            block: (
-                tuple(gate[..., kept, :] for gate in attention),
-                tuple(gate[..., kept, :] for gate in ffn),
-            )
-            for block, (attention, ffn) in self.gates.items()
-        }
-        graphs = self.circuit.wire(design, self.mode)
-        return self.run(design, gates, self.first[:, kept], *graphs)
+        graphs, out = self.circuit.wire(self.design.select(kept), self.mode)
+        part = self.whole.select(kept, graphs, out)
+        return self.circuit.run(part, self.tokens, self.mask, self.first[:, kept]).logits
 
-    def run(
-        self,
-        design: CircuitDesign,
-        gates: dict[nn.Module, Gates],
-        states: Tensor,
-        graph: Graph,
-        readout_graph: Graph,
-    ) -> Tensor:
-        """Logits (B, C) from the states (B, U, D) after the first reading."""
-        circuit, readings = self.circuit, 1
-        for step in range(circuit.rounds):
-            if step and circuit.read_every and step % circuit.read_every == 0:
-                states = self._read(readings % len(circuit.read_ins), states, design, gates)
-                readings += 1
-            propagator = cast(Propagator, circuit.propagators[step % len(circuit.propagators)])
-            states = propagator(states, design.processor_codes, graph, gates[propagator])
-        logits, _, _ = circuit.read_out(states, design, readout_graph)
-        return logits
+    def reweighed(self, change: Callable[[Any, bool], Graph]) -> Tensor:
+        """Logits (B, C) of the whole circuit, its graphs changed: ``change(graph, among)``."""
+        part = replace(
+            self.whole,
+            graphs=tuple(change(graph, True) for graph in self.whole.graphs),
+            readout_graph=change(self.whole.readout_graph, False),
+        )
+        return self.circuit.run(part, self.tokens, self.mask, self.first).logits
 
 
 def check_shared(design: CircuitDesign) -> None:

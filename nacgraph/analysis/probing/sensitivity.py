@@ -53,18 +53,15 @@ def sensitivities(
         batch = batch.to(device)
         with torch.no_grad():
             shared = Shared(model, batch, mode)
-            among, out = shared.circuit.wire(shared.design, mode)
         dtype = torch.promote_types(shared.first.dtype, torch.float32)
         gate = torch.ones(len(batch), 1, modules, dtype=dtype, device=device, requires_grad=True)
         with torch.enable_grad():
             log_gate = gate.log()
-            logits = shared.run(
-                shared.design,
-                shared.gates,
-                shared.first,
-                _weighed(among, log_gate.masked_fill(own, 0.0)),
-                _weighed(out, log_gate),
-            )
+
+            def weighed(graph: Graph, among: bool, log_gate: Tensor = log_gate) -> Graph:
+                return _weighed(graph, log_gate.masked_fill(own, 0.0) if among else log_gate)
+
+            logits = shared.reweighed(weighed)
             total = losses(task, logits, batch).sum()
         (slope,) = torch.autograd.grad(total, gate)
         found.append(-slope[:, 0].double().cpu())

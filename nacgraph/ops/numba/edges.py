@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from nacgraph.ops.numba.compile import njit
 
 _SUM = {"reassoc", "contract", "nsz"}  # lets a sum be vectorised
 

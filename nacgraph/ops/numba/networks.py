@@ -7,7 +7,8 @@ A graph is an ``adjacency`` (n, n) of 0 and 1, symmetric with zero diagonal, or 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from nacgraph.ops.numba.compile import njit
 
 KEPT = {"nogil": True, "cache": True}
 _ONE = np.uint64(1)

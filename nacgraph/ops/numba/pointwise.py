@@ -8,8 +8,8 @@ copies share is summed by one thread, in one order.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from nacgraph.ops.numba.compile import njit
 from nacgraph.ops.numba.numbers import OPTIONS, get, normal, put
 
 

@@ -5,8 +5,7 @@ States are (B, T, 2 D): the first D channels run forwards, the others backwards.
 
 from __future__ import annotations
 
-from numba import njit
-
+from nacgraph.ops.numba.compile import njit
 from nacgraph.ops.numba.numbers import OPTIONS
 
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
-from numba import njit
 
+from nacgraph.ops.numba.compile import njit
 from nacgraph.ops.numba.numbers import OPTIONS, exp32
 from nacgraph.ops.numba.vectors import dot, load, scale, scale_add, store
 

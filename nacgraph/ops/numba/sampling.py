@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from nacgraph.graph.links import CLOSEST
+from nacgraph.ops.numba.compile import njit
 from nacgraph.ops.numba.edges import dot
 
 LANES = 32  # cosines ruled out by one comparison; rows are padded to a multiple of it

@@ -1,0 +1,56 @@
+"""What a circuit asks of a circuit generator, and the registry in which they are found by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import Self
+
+from nacgraph.graph.design import CircuitDesign
+from nacgraph.utils.registry import Registry
+
+
+class BaseGenerator(nn.Module):
+    """Makes the design of a circuit; subclasses compute ``forward`` and ``select``.
+
+    ``forward(tokens, mask)`` gives a :class:`~nacgraph.graph.design.CircuitDesign`: one for all
+    samples, with tensors (modules, ·), which looks at no token; or one for each, with tensors
+    (B, modules, ·), of which none may look at another sample.
+    :func:`nacgraph.testing.assert_generator` checks.
+
+    A subclass that is registered is built by :meth:`from_config`; the default calls
+    ``cls(processors, readouts, signature_dim, code_dim, dim, generator=…)``.
+    """
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Any,
+        *,
+        signatures: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Self:
+        """Built with the sizes of a :class:`nacgraph.NACConfig`.
+
+        Args:
+            config: The configuration.
+            signatures: Start of the processor signatures (U, S), where one is given.
+            generator: Source of the initial weights.
+        """
+        c = config
+        sizes = c.modules, c.readouts, c.signature_dim, c.code_dim, c.width
+        return cls(*sizes, generator=generator)
+
+    def forward(self, tokens: Any = None, mask: Tensor | None = None) -> CircuitDesign:
+        """The design of these samples."""
+        raise NotImplementedError
+
+    def select(self, processors: Tensor) -> BaseGenerator:
+        """A copy that gives these processors only, in this order; read-outs all stay."""
+        raise NotImplementedError
+
+
+GENERATORS: Registry[BaseGenerator] = Registry("generator", "nacgraph.generators")
+register_generator = GENERATORS.register
