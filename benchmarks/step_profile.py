@@ -155,7 +155,10 @@ def profile(preset: str, steps: int, first: int | None, flags: list[str]) -> dic
     """CPU seconds a step by part, of ``steps`` steps after the curriculum."""
     config = configured(preset, flags)
     if first is None:  # beyond the curriculum
-        first = max((until for _, until in config.curriculum), default=config.warmup)
+        first = max(
+            (until for _, until in config.task.parameters["curriculum"]),
+            default=config.optimizer.warmup,
+        )
     if first + WARM + steps >= config.steps:  # the last step of a run validates and saves
         raise SystemExit(f"first: expected below {config.steps - WARM - steps}, got {first}")
     torch.set_num_threads(1)
@@ -165,7 +168,7 @@ def profile(preset: str, steps: int, first: int | None, flags: list[str]) -> dic
     model = build_model(config, task, target)
     with tempfile.TemporaryDirectory() as folder:
         run = RunFolder(Path(folder) / "run")
-        run.create(config)
+        run.create(config, task)
         module = Profiled(model, task, config, target, run, Progress(config.steps))
         module.clock = Clock()
         module.step = first
@@ -191,7 +194,7 @@ def profile(preset: str, steps: int, first: int | None, flags: list[str]) -> dic
 
 def configured(preset: str, flags: list[str]) -> RunConfig:
     """The preset with fewer sequences, unless the flags ask for a number of them."""
-    size = min(3000, parse([f"--preset={preset}"]).config.train_size)
+    size = min(3000, parse([f"--preset={preset}"]).config.task.parameters["train_size"])
     few = (f"--train_size={size}", "--val_size=64", "--test_size=64", "--threads=1")
     asked = " ".join(flags).replace("-", "_")
     kept = [flag for flag in few if flag[2:].split("=")[0] not in asked]

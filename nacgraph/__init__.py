@@ -47,10 +47,10 @@ if TYPE_CHECKING:
     from nacgraph.nn.read_in import ReadIn as ReadIn
     from nacgraph.nn.read_out import ReadOut as ReadOut
     from nacgraph.nn.skmdpa import SKMDPA as SKMDPA
-    from nacgraph.training.config import RunConfig as RunConfig
     from nacgraph.training.fit import fit as fit
     from nacgraph.training.run import Run as Run
     from nacgraph.training.run import load as load
+    from nacgraph.training.run_config import RunConfig as RunConfig
 
 _HOME = {  # public name: the file that defines it
     "CircuitDesign": "graph.design",
@@ -67,7 +67,7 @@ _HOME = {  # public name: the file that defines it
     "NAC": "models.nac",
     "TransformerConfig": "models.config",
     "Transformer": "models.transformer",
-    "RunConfig": "training.config",
+    "RunConfig": "training.run_config",
     "Run": "training.run",
     "fit": "training.fit",
     "load": "training.run",

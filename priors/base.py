@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nacgraph.utils.registry import Registry
+from nacgraph.priors.config import PRIORS
 
 
 class GraphPrior(ABC):
@@ -49,7 +49,6 @@ class GraphPrior(ABC):
         return dataclasses.asdict(self) if dataclasses.is_dataclass(self) else {}
 
 
-PRIORS: Registry[GraphPrior] = Registry("prior", "nacgraph.priors")
 register_prior = PRIORS.register
 
 

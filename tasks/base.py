@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
-from nacgraph.utils.registry import Registry
+from nacgraph.tasks.config import TASKS, plain
+from nacgraph.utils.fields import problem
 
 
 @dataclass(frozen=True)
@@ -50,19 +53,34 @@ class Batch:
         return [getattr(self, field.name) for field in fields(self)]
 
 
+OF_THE_RUN = ("seed", "batch_size", "condition")
+"""Parameters of a task's constructor that get what the run says."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a task: its type, default (``inspect.Parameter.empty``: none) and help."""
+
+    name: str
+    kind: Any
+    default: Any
+    help: str
+
+
 class Task(ABC):
     """Data, input tokens, loss and baselines of one problem. It never sees a circuit.
 
-    A subclass registered with ``@register_task("name")`` can be trained by name. Its constructor
-    gets those fields of the run's configuration that it has parameters for (``seed``,
-    ``batch_size``, ``data``, ``cache_dir``, ``condition`` …), and those of ``--task-set``.
+    A subclass registered with ``@register_task("name")`` can be trained by name. The parameters
+    of its constructor are the task's own, set by ``--task.KEY VALUE``; those called ``seed``,
+    ``batch_size`` and ``condition`` get the run's (:data:`OF_THE_RUN`).
 
     Attributes:
         classes: A name for every class; None where they are numbers alone.
         token_names: A name for every kind of token, by id; None shows the ids.
         token_groups: Names of kinds that belong together, by a word that describes them; reports
             say which group a module reads.
-        presets: Preset → fields of the run's configuration that this task sets otherwise.
+        presets: Preset → fields of the run that this task sets otherwise, named as flags are;
+            ``"task_set"`` holds parameters of the task.
         layouts: What ``data`` may be, a line each, for `nacgraph data list`.
         embedded: What is taken without ``data``, in a line; None where there is nothing.
         conditional: Whether there are conditioning tokens: then ``condition="auto"`` makes a
@@ -76,6 +94,26 @@ class Task(ABC):
     layouts: ClassVar[Sequence[str]] = ()
     embedded: ClassVar[str | None] = None
     conditional: ClassVar[bool] = False
+
+    @classmethod
+    def parameters(cls) -> dict[str, Parameter]:
+        """The task's own parameters: those of its constructor that are not :data:`OF_THE_RUN`."""
+        helps, kinds = described(cls), hints(cls)
+        return {
+            name: Parameter(name, kinds.get(name, Any), default, helps.get(name, ""))
+            for name, default in parameters(cls).items()
+            if name not in (*OF_THE_RUN, "whole_is_test")
+        }
+
+    @classmethod
+    def problems(cls, values: Mapping[str, Any]) -> list[str]:
+        """What is wrong with these values of :meth:`parameters`: by default, their types."""
+        found = (
+            problem(p.name, values[p.name], p.kind, {})
+            for p in cls.parameters().values()
+            if p.name in values and values[p.name] != plain(p.default)
+        )
+        return [text for text in found if text is not None]
 
     @property
     @abstractmethod
@@ -218,7 +256,6 @@ class Task(ABC):
         """One line for the log: which data this is, and which it is not."""
 
 
-TASKS: Registry[Task] = Registry("task", "nacgraph.tasks")
 register_task = TASKS.register
 
 
@@ -238,6 +275,29 @@ def parameters(cls: type[Task]) -> dict[str, Any]:
         found = {**{p.name: p.default for p in named_}, **found}
         if not any(p.kind is p.VAR_KEYWORD for p in own):
             break
+    return found
+
+
+def hints(cls: type[Task]) -> dict[str, Any]:
+    """Types of what a task's constructor takes, as far as they are said and can be found."""
+    found: dict[str, Any] = {}
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            with suppress(NameError, TypeError):
+                found = {**get_type_hints(base.__init__), **found}  # type: ignore[misc]
+    return found
+
+
+def described(cls: type[Task]) -> dict[str, str]:
+    """What the ``Args`` of docstrings say of each parameter, in one line."""
+    found: dict[str, str] = {}
+    for base in cls.__mro__:
+        part = re.search(r"\nArgs:\n((?: .*\n?|\n(?= ))*)", inspect.cleandoc(base.__doc__ or ""))
+        for names, text in re.findall(
+            r"^    ([\w, ]+): (.*(?:\n {5,}.*)*)", part[1] if part else "", re.MULTILINE
+        ):
+            for name in names.split(", "):
+                found.setdefault(name, " ".join(text.split()))
     return found
 
 

@@ -18,6 +18,26 @@ from nacgraph.tasks.batching import (
 _REVIEW = 0.25  # rows of earlier stages seen in a stage, as a share of its own rows
 
 
+def stages_of(stages: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The stages, whole numbers all.
+
+    Raises:
+        ValueError: If they are not pairs (limit, until_step), both rising.
+    """
+    try:
+        found = tuple((int(limit), int(until)) for limit, until in stages)
+        limits, starts = (3, *(limit for limit, _ in found)), (0, *(until for _, until in found))
+        rising = all(a < b for numbers in (limits, starts) for a, b in pairwise(numbers))
+    except (TypeError, ValueError):
+        rising = False
+    if not rising:
+        raise ValueError(
+            "curriculum: expected pairs (limit, until_step), both rising, limits from 4 and steps "
+            f"from 1, got {stages}"
+        )
+    return found
+
+
 class TrainingOrder:
     """Batches by step: a function of seed and step alone, as resuming needs it.
 
@@ -44,14 +64,8 @@ class TrainingOrder:
         batch_size: int,
         symbols: int = 0,
     ) -> None:
-        self.stages = tuple((int(limit), int(until)) for limit, until in stages)
-        limits = (3, *(limit for limit, _ in self.stages))
+        self.stages = stages_of(stages)
         self._starts = (0, *(until for _, until in self.stages))
-        if any(a >= b for numbers in (limits, self._starts) for a, b in pairwise(numbers)):
-            raise ValueError(
-                "curriculum must be pairs (limit, until_step), both rising, limits from 4 and "
-                f"steps from 1, got {self.stages}"
-            )
         self._load, self._seed, self._batch_size = load, seed, batch_size
         self._symbols = symbols
         # Batches that the epochs of a stage have, as far as they were made: (epochs) each.

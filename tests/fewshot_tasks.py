@@ -19,7 +19,7 @@ from nacgraph.tasks import (
     register_task,
     register_tokenizer,
 )
-from nacgraph.training.config import RunConfig
+from nacgraph.training.config import make_config
 from nacgraph.training.run import build_model
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen")
@@ -140,4 +140,4 @@ def small(**changed: Any) -> NAC:
         rounds=2,
         prior="none",
     )
-    return build_model(RunConfig(**{**fields, **changed}), Clusters(), None).eval()
+    return build_model(make_config(**{**fields, **changed}), Clusters(), None).eval()

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from nacgraph.training.checkpoint import save_checkpoint
-from nacgraph.training.config import RunConfig
+from nacgraph.training.config import make_config
 from nacgraph.training.folder import RunFolder
 from nacgraph.training.run import build_model, build_task
 
@@ -137,7 +137,7 @@ SIZES = {
 
 def untrained(folder: Path, **changed: Any) -> Path:
     """A run folder as training leaves it, with the weights of its start."""
-    config = RunConfig(**{**SIZES, "cache_dir": str(folder.parent / "cache"), **changed})
+    config = make_config(**{**SIZES, "cache_dir": str(folder.parent / "cache"), **changed})
     task = build_task(config)
     model = build_model(config, task, None)
     RunFolder(folder).create(config, task)

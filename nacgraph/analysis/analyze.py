@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from nacgraph.analysis.gallery import Gallery
     from nacgraph.analysis.probing import Probe
     from nacgraph.graph.design import CircuitDesign
-    from nacgraph.training.run import Run
+    from nacgraph.training.flags import flat
+from nacgraph.training.run import Run
 
 MANY = 128  # modules from which statistics are worth a process of their own
 
@@ -203,8 +204,8 @@ def analyze(
         link,
         (model.config.bandwidth, model.config.signature_dim),
         complete=model.config.wiring == "complete",
-        prior=(config.prior, config.prior_set),
-        kind=config.prior_loss,
+        prior=(config.prior.name, config.prior.parameters),
+        kind=config.prior.loss,
         nulls=nulls,
         draws=draws,
         seeds=seeds,
@@ -229,7 +230,7 @@ def analyze(
     stats: dict[str, Any] = {
         "run": str(run.path),
         "checkpoint": {"name": run.checkpoint.path.name, "step": run.checkpoint.state["step"]},
-        "config": {k: v for k, v in asdict(config).items() if k not in ("out", "resume")},
+        "config": {k: v for k, v in flat(config).items() if k not in ("out", "resume")},
         "summary": run.summary,
         **found,
         "modules": modules_table(link, probe),

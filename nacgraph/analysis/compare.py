@@ -5,12 +5,13 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nacgraph.training.flags import flat
 from nacgraph.training.folder import read_summary
 from nacgraph.training.run import Run, read_config, require_circuit
 from nacgraph.utils.check import check_at_least
@@ -182,11 +183,11 @@ def differences(a: RunConfig | None, b: RunConfig | None) -> dict[str, list[Any]
     """The fields in which two configurations differ: ``{field: [A's, B's]}``."""
     if a is None or b is None:
         return None
-    first, second = asdict(a), asdict(b)
+    first, second = flat(a), flat(b)
     return {
-        name: [first[name], second[name]]
-        for name in first
-        if name not in NOT_COMPARED and first[name] != second[name]
+        name: [first.get(name), second.get(name)]
+        for name in {**first, **second}
+        if name not in NOT_COMPARED and first.get(name) != second.get(name)
     }
 
 

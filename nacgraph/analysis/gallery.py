@@ -71,7 +71,7 @@ class Gallery:
         from nacgraph.priors import match
 
         link, target = torch.from_numpy(self.link), torch.from_numpy(self.target)
-        return match(link, target, kind=self.run.config.prior_loss).numpy()
+        return match(link, target, kind=self.run.config.prior.loss).numpy()
 
     @cached_property
     def positions(self) -> np.ndarray:
@@ -103,7 +103,7 @@ class Gallery:
         """Distance of every frame to the prior."""
         from nacgraph.viz import frame_distances
 
-        if self.target is None or self.run.config.prior_loss != "mse":
+        if self.target is None or self.run.config.prior.loss != "mse":
             return None
         return frame_distances(self.frames, self.target)[0]
 

@@ -75,9 +75,9 @@ def prune_run(
     )
     kept = ranked[:count].sort().values
     small = prune(model, kept)
-    new = replace(config, modules=count, start=None)
+    new = replace(config.with_model(modules=count), start=None)
     target = build_target(new)
-    prior_loss = None if target is None else MatchedLoss(target, config.prior_loss)
+    prior_loss = None if target is None else MatchedLoss(target, config.prior.loss)
     arrays, numbers = circuit(small, task, "cpu", prior_loss)
     if progress is not None:
         progress("scoring: the validation split", 0.0)
@@ -93,7 +93,7 @@ def prune_run(
     folder.save_circuit(arrays)
     folder.save_summary(
         {
-            **{name: getattr(new, name) for name in ("task", "prior", "model", "preset", "seed")},
+            **new.labels(),
             "steps": checkpoint.state["step"],
             "parameters": small.num_parameters(),
             "best_step": checkpoint.state["best_step"],

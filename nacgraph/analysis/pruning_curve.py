@@ -101,7 +101,7 @@ class Variant:
     @property
     def model(self) -> str:
         """Name of the run's model."""
-        return self.run.config.model
+        return self.run.config.model_name
 
     @property
     def key(self) -> str:
@@ -160,8 +160,10 @@ def pruning_curve(
     for share in keeps:
         kept_count(1, share)
     runs = [run] if baseline is None else [run, baseline]
-    if baseline is not None and baseline.config.model == run.config.model:
-        raise ValueError(f"baseline: expected a run of another model, got {run.config.model} too")
+    if baseline is not None and baseline.config.model_name == run.config.model_name:
+        raise ValueError(
+            f"baseline: expected a run of another model, got {run.config.model_name} too"
+        )
     variants: list[Variant] = []
     for k, each in enumerate(runs):
         complete = each.circuit.config.wiring == "complete"

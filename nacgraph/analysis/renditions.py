@@ -133,7 +133,7 @@ def renditions(
     for run in runs:
         if not isinstance(run.task, Images):
             raise ValueError(
-                f"{run.path}: expected a run of the images task, got {run.config.task}"
+                f"{run.path}: expected a run of the images task, got {run.config.task.name}"
             )
         tasks.append(run.task)
     _check_same_images(tasks, [str(run.path) for run in runs], split)

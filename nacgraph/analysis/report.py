@@ -62,7 +62,7 @@ def report_data(gallery: Gallery, pictures: list[Picture], notes: list[str]) -> 
 
     run, stats = gallery.run, gallery.stats
     config = run.config
-    under = "" if config.prior == "none" else f" under {config.prior}"
+    under = "" if config.prior.name == "none" else f" under {config.prior.name}"
     commands = [
         ("analyze", run.path, "--html"),
         ("prune", run.path, "--curve"),
@@ -70,7 +70,7 @@ def report_data(gallery: Gallery, pictures: list[Picture], notes: list[str]) -> 
         ("export", run.path, "--format", "onnx"),
     ]
     return ReportData(
-        title=f"{config.model} on {config.task}{under}",
+        title=f"{config.model_name} on {config.task.name}{under}",
         facts=key_facts(config, stats),
         statistics=stats,
         probability=gallery.link,
@@ -103,9 +103,10 @@ def key_facts(config: RunConfig, stats: Mapping[str, Any]) -> list[tuple[str, st
     ):
         if summary.get(key) is not None:
             found.append((name, percent(summary[key])))
+    engine = config.nac_config()
     sizes = (
-        f"{config.modules} processors, {config.readouts} read-outs, "
-        f"{config.rounds} rounds, width {config.width}"
+        f"{engine.modules} processors, {engine.readouts} read-outs, "
+        f"{engine.rounds} rounds, width {engine.width}"
     )
     found.append(("Modules", sizes))
     if summary.get("parameters"):
@@ -116,7 +117,7 @@ def key_facts(config: RunConfig, stats: Mapping[str, Any]) -> list[tuple[str, st
         text = f"{summary['prior_loss']:.4f}"
         if summary.get("prior_floor") is not None:
             text += f" (reachable floor {summary['prior_floor']:.4f})"
-        found.append((f"Distance to {config.prior}", text))
+        found.append((f"Distance to {config.prior.name}", text))
     if summary.get("data"):
         found.append(("Data", summary["data"]))
     return [*found, ("Weights", f"step {stats['checkpoint']['step']}, seed {config.seed}")]

@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,10 +52,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _list(arguments: argparse.Namespace, damage: list[str]) -> str:
     from nacgraph.tasks.overview import overview
-    from nacgraph.training.config import RunConfig
+    from nacgraph.training.flags import short_names
 
     prepare(arguments)
-    return "\n".join(overview([f.name for f in fields(RunConfig)]))
+    return "\n".join(overview(list(short_names())))
 
 
 def _check(arguments: argparse.Namespace, damage: list[str]) -> str:

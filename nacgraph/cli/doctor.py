@@ -29,15 +29,9 @@ def _report(arguments: list[str]) -> str:
     from nacgraph.cli.options import parse
     from nacgraph.training.doctor import examine, lines
     from nacgraph.training.plan import as_launched, check_parts
-    from nacgraph.utils.errors import ConfigError
-    from nacgraph.utils.registry import load_plugin
 
     parsed = parse([text for text in arguments if text != "--json"])
     config = as_launched(parsed.config)
-    if problems := config.problems():
-        raise ConfigError(problems)
-    for path in config.plugin:
-        load_plugin(path)
     check_parts(config)
     found = examine(config)
     found["notes"] = [*parsed.notes, *found["notes"]]

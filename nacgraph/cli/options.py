@@ -2,145 +2,100 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import MISSING, dataclass, fields, replace
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser
 
-from nacgraph.tasks import get_task
-from nacgraph.training.config import PRESETS, RunConfig, model_defaults, read_yaml
-from nacgraph.utils.errors import ConfigError, nearest
-from nacgraph.utils.registry import load_plugin
+from nacgraph.tasks.config import TASKS
+from nacgraph.training.config import Parsed, Text, layered
+from nacgraph.training.flags import PAIRS, Flag, choices_of_names, flags, path_of
+from nacgraph.training.run_config import to_yaml
+from nacgraph.utils.errors import nearest
+from nacgraph.utils.fields import expected
 
-NAMES = [f.name for f in fields(RunConfig)]
-TYPES = get_type_hints(RunConfig)
 VALUELESS = ("help", "print_config")
-PAIRS = ("prior_set", "task_set")
 MANY = ("plugin", *PAIRS)
+FIRST = (
+    *("task", "data", "prior", "prior_weight", "model", "preset", "modules", "rounds", "width"),
+    *("bandwidth", "steps", "batch_size", "learning_rate", "seed", "device", "threads"),
+    *("out", "resume", "start", "plugin"),
+)
+"""The twenty flags that matter first, by their short names."""
+GROUPS = {
+    "": "the run",
+    "model": "the model",
+    "prior": "the prior",
+    "optimizer": "the optimizer",
+    "task": "the task (as far as it has them; all of its own: --task NAME --help)",
+}
 
 
-@dataclass(frozen=True)
-class Parsed:
-    """A configuration, the fields that were asked for by file or flag, and remarks to print."""
-
-    config: RunConfig
-    asked: dict[str, Any]
-    notes: list[str]
-
-
-def parser(defaults: Mapping[str, Any]) -> ArgumentParser:
-    """The jsonargparse parser: one flag for every field of RunConfig."""
-    made = ArgumentParser(
-        prog="nacgraph train",
-        description="Train a circuit. Later layers win: defaults, model, preset, --config, flags.",
-        exit_on_error=False,
-    )
-    made.add_argument("--config", action=ActionConfigFile, help="YAML file of the flags below")
-    for f in fields(RunConfig):
-        default = f.default if f.default is not MISSING else {}
-        made.add_argument(
-            f"--{f.name}",
-            type=TYPES[f.name],
-            default=defaults.get(f.name, default),
-            help=f.metadata["help"],
-        )
-    return made
-
-
-def split_flags(argv: Sequence[str]) -> tuple[dict[str, str], list[str], list[str]]:
+def split_flags(argv: Sequence[str]) -> tuple[dict[str, Any], list[str], list[str]]:
     """``--prior-weight 1``, ``--prior_weight=1`` → ``{"prior_weight": "1"}``, valueless, problems.
 
-    Several values (``--plugin a.py b.py``, or the flag twice) become one JSON value.
+    Several values (``--plugin a.py b.py``, or the flag twice) become a list.
     """
-    flags: dict[str, list[str]] = {}
+    found: dict[str, list[str]] = {}
     bare: list[str] = []
     problems: list[str] = []
     name = None
     for token in argv:
         if token == "-h":
-            bare.append("--help")
+            bare.append("help")
         elif token.startswith("--"):
             name, equals, value = token[2:].partition("=")
             name = name.replace("-", "_")
             if name in VALUELESS:
-                bare.append("--" + name + equals + value)
+                bare.append(name)
                 name = None
                 continue
-            if name not in (*NAMES, "config"):
-                problems.append("unknown flag " + nearest(name, [*NAMES, "config"]))
-            flags.setdefault(name, []).extend([value] if equals else [])
-        elif name is None or (flags[name] and name not in (*MANY, "config")):
+            if not _is_known(name):
+                choices = [*choices_of_names(), "config", *VALUELESS]
+                problems.append("unknown flag " + nearest(name, choices))
+            found.setdefault(name, []).extend([value] if equals else [])
+        elif name is None or (found[name] and name not in (*MANY, "config")):
             problems.append(f"unexpected argument {token!r}")
         else:
-            flags[name].append(token)
-    known = {key: values for key, values in flags.items() if key in (*NAMES, "config")}
+            found[name].append(token)
+    known = {key: values for key, values in found.items() if _is_known(key)}
     problems += [
         f"{key}: expected a value, got none" for key, values in known.items() if not values
     ]
-    single = {k: v[-1] for k, v in known.items() if v and k not in MANY}
+    given: dict[str, Any] = {k: Text(v[-1]) for k, v in known.items() if v and k not in MANY}
     if "plugin" in known:
-        single["plugin"] = json.dumps(known["plugin"])
+        given["plugin"] = known["plugin"]
     for key in PAIRS:
         if known.get(key):
-            single[key], wrong = _pairs(known[key])
+            given[key], wrong = _pairs(known[key])
             problems += [f"{key}: expected KEY=VALUE, got {text!r}" for text in wrong]
-    if "curriculum" in single:
-        single["curriculum"] = _stages(single["curriculum"])
-    return single, bare, problems
+    return given, bare, problems
 
 
-def _pairs(texts: list[str]) -> tuple[str, list[str]]:
-    """``["a=1,b=[x,y]", "c=2"]`` → one JSON object, and the parts that are no pairs."""
+def _is_known(name: str) -> bool:
+    return name in (*PAIRS, "config") or path_of(name) is not None
+
+
+def _pairs(texts: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """``["a=1,b=[x,y]", "c=2"]`` → names and values, and the parts that are no pairs."""
     if texts[-1].startswith("{"):
-        return texts[-1], []
+        try:
+            return json.loads(texts[-1]), []
+        except ValueError:
+            return {}, [texts[-1]]
     # A comma within brackets belongs to a value.
     parts = [part for text in texts for part in re.split(r",(?![^\[]*\])", text)]
     split = [part.partition("=") for part in parts]
     wrong = [part for part in parts if "=" not in part]
-    return json.dumps({k: yaml.safe_load(v) for k, _, v in split}), wrong
-
-
-def _stages(text: str) -> str:
-    if text in ("none", ""):
-        return "[]"
-    if ":" in text and not text.startswith("["):
-        return json.dumps([part.split(":") for part in text.split(",")]).replace('"', "")
-    return text
-
-
-def wanted(name: str) -> str:
-    """How the type of a field reads in a message: ``int``, ``one of tiny, small, lra``."""
-    kind = TYPES[name]
-    plain = str(kind) if not isinstance(kind, type) else kind.__name__
-    if "Literal[" in plain:
-        inside = plain[plain.index("Literal[") + 8 :].partition("]")[0]
-        return "one of " + inside.replace("'", "")
-    return plain.replace(" | None", "").replace("typing.", "")
-
-
-def preset_fields(preset: str, task: str) -> dict[str, Any]:
-    """What a preset sets, and the task's own changes to it."""
-    fields_ = dict(PRESETS.get(preset, {}))
-    with suppress(ValueError):  # a task that does not exist is told of where parts are checked
-        fields_ |= get_task(task).presets.get(preset, {})
-    return fields_
-
-
-def _typed(items: Mapping[str, Any], check: Callable[[str, Any], Any]) -> tuple[dict, list[str]]:
-    values: dict[str, Any] = {}
-    problems: list[str] = []
-    for name, value in items.items():
-        try:
-            values[name] = check(name, value)
-        except Exception:  # jsonargparse raises several types; the value is what is wrong
-            problems.append(f"{name}: expected {wanted(name)}, got {value!r}")
-    return values, problems
+    try:
+        return {k: yaml.safe_load(v) for k, _, v in split}, wrong
+    except yaml.YAMLError:
+        return {}, [*wrong, *parts]
 
 
 def parse(argv: Sequence[str]) -> Parsed:
@@ -151,73 +106,63 @@ def parse(argv: Sequence[str]) -> Parsed:
     Raises:
         ConfigError: With every unknown key, wrong type and value out of range.
     """
-    flags, bare, problems = split_flags(argv)
-    plain = parser({})
-    config_path = flags.pop("config", None)
-    if config_path is None and "start" in flags:  # sizes as there, unless said otherwise
-        config_path = str(Path(flags["start"]) / "config.yaml")
-        if not Path(config_path).is_file():
-            raise ConfigError(
-                [f"start: expected a run folder with a config.yaml, got {flags['start']}"]
-            )
-    written = read_yaml(Path(config_path)) if config_path is not None else {}
-    source = f"{config_path}: " if config_path else ""
-    problems += [
-        f"{source}unknown key {nearest(key, NAMES)}" for key in written if key not in NAMES
-    ]
-    from_file, wrong_file = _typed(
-        {key: value for key, value in written.items() if key in NAMES},
-        lambda k, v: plain.parse_object({k: v})[k],
+    given, bare, problems = split_flags(argv)
+    if "help" in bare:
+        print(help_text(given.get("task")), end="")
+        raise SystemExit(0)
+    file = given.pop("config", None)
+    parsed = layered(given, None if file is None else Path(file), problems)
+    if "print_config" in bare:
+        sys.stdout.write(to_yaml(parsed.config))
+        raise SystemExit(0)
+    return parsed
+
+
+def help_text(task: str | None = None) -> str:
+    """All flags in groups, those that matter first; with a task's name also its parameters."""
+    made = argparse.ArgumentParser(
+        prog="nacgraph train",
+        usage="nacgraph train [--config FILE] [--FLAG VALUE …]",
+        description="Train a circuit. Later layers win: defaults, model, preset, --config, flags. "
+        "A flag may also be written with the name of its group, as --model.width 64, and with "
+        "dashes.",
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30, width=98),
+        add_help=False,
     )
-    from_flags, wrong_flags = _typed(flags, lambda k, v: plain.parse_args([f"--{k}={v}"])[k])
-    problems += [source + text for text in wrong_file] + wrong_flags
-
-    # Only the flag may start code, so that no file that is passed around can.
-    for path in from_file.pop("plugin", ()):
-        if path not in from_flags.get("plugin", ()) and "--help" not in bare:
-            problems.append(f"{source}plugin: expected on the command line, as --plugin {path}")
-
-    for path in from_flags.get("plugin", ()):  # now, since its tasks have presets of their own
-        try:
-            load_plugin(path)
-        except ValueError as error:
-            problems.append(str(error))
-
-    asked = {**from_file, **from_flags}
-    model, preset = asked.get("model", "nac"), asked.get("preset", "tiny")
-    layers: dict[str, Any] = {}
-    try:
-        layers = model_defaults(model)
-    except ValueError as error:
-        problems.append(str(error))
-    layers.update(preset_fields(preset, asked.get("task", RunConfig.task)))
-    if "task_set" in from_flags:  # beside those of the file or preset, not instead of them
-        base = from_file if "task_set" in from_file else layers
-        asked["task_set"] = {**base.get("task_set", {}), **from_flags["task_set"]}
-    values = {**layers, **asked}
-    config = RunConfig(**{**values, "curriculum": tuple(map(tuple, values.get("curriculum", ())))})
-    problems += config.problems()
-    if problems and "--help" not in bare:
-        raise ConfigError(problems)
-    if bare:
-        full = parser({**layers, **from_file})
-        full.parse_args([*(f"--{k}={v}" for k, v in flags.items()), *bare])
-    notes = _overruled(config_path, from_file, from_flags)
-    if config.prior != "none" and (not config.has_circuit() or config.links_all()):
-        # No link, or all with probability one: there is nothing that a prior could pull at.
-        why = "links all modules" if config.has_circuit() else "has no circuit"
-        config, asked = replace(config, prior="none"), {**asked, "prior": "none"}
-        notes.append(f"model {model} {why}, so it has no prior: --prior none")
-    return Parsed(config, asked, notes)
+    first = made.add_argument_group("first of all")
+    by_name = {flag.short: flag for flag in flags().values()}
+    for name in FIRST:
+        _add(first, by_name[name])
+    first.add_argument("--config", metavar="FILE", help="YAML file of flags, flat or nested")
+    first.add_argument("--print_config", action="store_true", help="print that file, do nothing")
+    for part, title in GROUPS.items():
+        rest = made.add_argument_group(title)
+        for flag in flags().values():
+            if flag.path.rpartition(".")[0] == part and flag.short not in FIRST:
+                _add(rest, flag)
+        if part == "prior":
+            rest.add_argument("--prior.KEY", metavar="VALUE", help="a parameter of the prior")
+    own = made.add_argument_group(f"parameters of task {task}" if task else "and also")
+    if task is None:
+        own.add_argument("--task.KEY", metavar="VALUE", help="any other parameter of the task")
+    else:
+        for p in TASKS.get(task).parameters().values():
+            about = {"help": p.help}
+            _add(own, Flag(f"task.{p.name}", f"task.{p.name}", p.kind, p.default, about))
+    return made.format_help()
 
 
-def _overruled(path: str | None, from_file: dict[str, Any], flags: dict[str, Any]) -> list[str]:
-    """A remark when a file's values hide what a preset on the command line would set."""
-    hidden = [
-        key
-        for key, value in preset_fields(flags.get("preset", ""), from_file.get("task", "")).items()
-        if key in from_file and key not in flags and from_file[key] != value
-    ]
-    if not hidden:
-        return []
-    return [f"{path} overrules preset {flags['preset']} in: {', '.join(hidden)}"]
+def _add(group: Any, flag: Flag) -> None:
+    kind = flag.about.get("names") or flag.about.get("choices")
+    words = kind() if callable(kind) else kind
+    text = str(flag.about["help"]).replace("``", "")
+    if words:
+        text += f": {', '.join(words)}"
+    else:
+        bounds = re.search(r"(>=?|<) .*", expected(flag.kind, flag.about))
+        text += f", {bounds[0]}" if bounds else ""
+    if flag.default not in (None, (), "", {}) and flag.default is not None:
+        shown = f"{flag.default:.4g}" if isinstance(flag.default, float) else flag.default
+        text += f" ({shown})"
+    metavar = {int: "N", float: "X", bool: "BOOL"}.get(flag.kind, "NAME" if words else "VALUE")
+    group.add_argument(f"--{flag.short}", metavar=metavar, help=text.replace("%", "%%"))

@@ -107,7 +107,7 @@ def export_run(
         "run": run.path.resolve().name,
         "checkpoint": checkpoint.path.name,
         "step": str(checkpoint.state["step"]),
-        "task": config.task,
+        "task": config.task.name,
         "modules": str(config.modules),
         "classes": str(run.task.num_classes),
         "versions": json.dumps(found_versions),

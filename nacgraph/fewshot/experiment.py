@@ -170,7 +170,7 @@ def fewshot(
                 s.name: {
                     "folder": str(s.run.path),
                     "weights": s.weights,
-                    "model": s.run.config.model,
+                    "model": s.run.config.model_name,
                 }
                 for s in sources
             },
@@ -214,7 +214,7 @@ def _summarize(
         for source, mine in zip(sources, both, strict=True):
             model, config = source.run.model, source.run.config
             learned = learning(model, tuple(adapt.split("+")))
-            head = (config.width + 1) * ways
+            head = (config.model.width + 1) * ways
             series.append(
                 {
                     "model": source.name,

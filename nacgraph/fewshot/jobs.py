@@ -72,7 +72,7 @@ class Tuning:
             parts,
             self.steps,
             rate,
-            run.config.signature_rate if "all" in parts else 1.0,
+            run.config.optimizer.signature_rate if "all" in parts else 1.0,
             self.batch_size,
             run.config.precision,
             seed,
@@ -128,14 +128,14 @@ def name_sources(runs: Sequence[Run]) -> list[Source]:
         ValueError: If both are the same run, or they are of different tasks.
     """
     choices = [
-        [run.config.model for run in runs],
+        [run.config.model_name for run in runs],
         [run.path.resolve().name for run in runs],
         [str(run.path) for run in runs],
     ]
     names = next((each for each in choices if len(set(each)) == len(runs)), None)
     if names is None:
         raise ValueError(f"baseline: expected another run, got {runs[1].path} again")
-    tasks = [run.config.task for run in runs]
+    tasks = [run.config.task.name for run in runs]
     if len(set(tasks)) > 1:
         raise ValueError(f"baseline: expected a run of task {tasks[0]}, got {tasks[1]}")
     return [Source(name, run) for name, run in zip(names, runs, strict=True)]
@@ -158,11 +158,11 @@ def new_classes(
         changed["cache_dir"] = cache_dir
     if dataset is not None:
         changed["data"] = None if dataset == "embedded" else dataset
-    config = replace(config, task_set={**config.task_set, **(task_set or {})})
-    if not issubclass(cls := get_task(config.task), TableTask):
+    config = replace(config, task=config.task.changed(**(task_set or {})))
+    if not issubclass(cls := get_task(config.task.name), TableTask):
         raise ValueError(
             "run: expected a task whose data are classes in tables (a TableTask), got "
-            f"{config.task}"
+            f"{config.task.name}"
         )
     takes = parameters(cls)
     task = build_task(config, **{k: v for k, v in changed.items() if k in takes or k == "data"})

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nacgraph.sweep.recipe import After, Cell
 from nacgraph.training.config import FREE_ON_RESUME
+from nacgraph.training.flags import shown, to_paths
 from nacgraph.training.run import read_config
 from nacgraph.utils.errors import ConfigError
 
@@ -112,19 +113,15 @@ def _strayed(cell: Cell, folder: Path) -> list[str]:
     """Differences between a cell and the run that is already in its folder."""
     if not (folder / "config.yaml").is_file():
         return []
-    stored = read_config(folder)
+    stored = to_paths(read_config(folder).as_dict())
+    no_prior = stored["prior.name"] == "none"  # as of a complete graph, whatever the recipe says
     wrong = []
-    for name, value in cell.fields.items():
-        there = getattr(stored, name, None)
-        if name in FREE_ON_RESUME or (name == "prior" and there == "none"):
-            continue  # a complete graph has no prior, whatever the recipe says
-        if isinstance(there, dict):  # beside those of the preset
-            differs = any(there.get(key) != each for key, each in dict(value).items())
-        else:
-            differs = _plain(there) != _plain(value)
-        if differs:
+    for path, value in to_paths(cell.fields).items():
+        free = path in FREE_ON_RESUME or (no_prior and path.startswith("prior.")) or value is None
+        # A path that is not there was left out: a transformer has no modules.
+        if not free and path in stored and stored[path] != _plain(value):
             wrong.append(
-                f"{folder}: {name}: expected {value!r}, got a run of {there!r}; give "
+                f"{folder}: {shown(path)}: expected {value!r}, got a run of {stored[path]!r}; give "
                 "another --out, or remove that folder"
             )
     return wrong

@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from nacgraph.training.config import read_yaml
+from nacgraph.training.run_config import read_yaml
 from nacgraph.utils.errors import ConfigError, nearest
 
 KEYS = ("title", "about", "axes", "baseline", "sections", "fields", "data", "scales", "after")

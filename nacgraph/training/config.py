@@ -1,263 +1,423 @@
-"""RunConfig: all that decides a training run, as one flat dataclass; presets are other defaults.
+"""A run's configuration by layers: what is said later wins.
 
-Every field is a flag of ``nacgraph train`` and a key of its YAML. Later layers win:
-field default, model, preset, ``--config`` file, flag.
+Defaults, model, preset (and the task's own changes to it), ``--config`` file, flags. Nothing here
+imports torch before all that can be checked without it is right.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from nacgraph.utils.errors import ConfigError
+from nacgraph.models.config import NACConfig
+from nacgraph.models.ladder import MODELS, TRANSFORMERS, fields_of, model_config
+from nacgraph.priors.config import PRIORS, PriorConfig
+from nacgraph.tasks.config import TASKS, TaskConfig, plain
+from nacgraph.training.flags import TASK_FLAGS, Flag, flags, shown, to_paths
+from nacgraph.training.run_config import FREE_ON_RESUME as FREE_ON_RESUME
+from nacgraph.training.run_config import PRESETS, OptimizerConfig, read_yaml
+from nacgraph.training.run_config import RunConfig as RunConfig
+from nacgraph.training.run_config import dump_config as dump_config
+from nacgraph.utils.errors import ConfigError, did_you_mean, nearest
+from nacgraph.utils.fields import expected, problem
+from nacgraph.utils.registry import load_plugin
 
 if TYPE_CHECKING:
-    from nacgraph.models.nac import NACConfig
-    from nacgraph.models.transformer import TransformerConfig
-
-Curriculum = tuple[tuple[int, int], ...]
-Backend = Literal["auto", "fused", "scatter", "dense"]
-Kernel = Literal["concrete", "hard", "expected", "threshold"]
+    from nacgraph.tasks import Task
 
 
-def option(default: Any, help: str, low: float | None = None, above: float | None = None) -> Any:
-    """A dataclass field with its help and its range (``low`` included, ``above`` not)."""
-    return field(default=default, metadata={"help": help, "low": low, "above": above})
+class Text(str):
+    """A value as it was typed on a command line."""
 
 
 @dataclass(frozen=True)
-class RunConfig:
-    """One training run. ``None`` in a field of the model means: as the model's name says."""
+class Parsed:
+    """A configuration, the paths that were asked for by file or flag, and remarks to print."""
 
-    task: str = option("listops", "what to learn; `nacgraph.tasks` or a plugin's")
-    prior: str = option("ring_of_cliques", "graph prior; see `nacgraph prior list`")
-    model: str = option("nac", "nac, perceiver_io or one between; transformer, linformer")
-    preset: Literal["tiny", "small", "lra"] = option("tiny", "size of model, data and run")
-    task_set: dict[str, Any] = field(
-        default_factory=dict, metadata={"help": "parameters of the task, KEY=VALUE …"}
-    )
-    data: str | None = option(None, "real data files; the task's own data if not given")
-    cache_dir: str | None = option(None, "where generated data is kept; a user cache folder")
-    seed: int = option(0, "decides weights, batches and edge noise", low=0)
-    out: str | None = option(None, "run folder; runs/TASK-PRIOR-MODEL-PRESET-sSEED if not given")
-    start: str | None = option(None, "run folder whose weights this run begins with: fine-tuning")
-    resume: str = option("none", "none, auto (continue the run folder if there is one) or a folder")
-    plugin: tuple[str, ...] = option((), "Python files that register priors or tasks; they run")
-
-    device: Literal["auto", "cpu", "cuda"] = option("auto", "auto takes CUDA where there is one")
-    devices: int = option(1, "processes or GPUs on each node", low=1)
-    nodes: int = option(1, "number of nodes", low=1)
-    threads: int = option(0, "CPU threads; 0 leaves PyTorch's choice", low=0)
-    precision: Literal["32", "bf16-mixed"] = option("32", "numbers of the forward pass")
-
-    prior_weight: float = option(1.0, "weight of the prior's loss", low=0)
-    prior_set: dict[str, Any] = field(
-        default_factory=dict, metadata={"help": "parameters of the prior, KEY=VALUE …"}
-    )
-    prior_loss: Literal["mse", "kl"] = option("mse", "distance between P and the prior")
-    matching: Literal["rows", "iterated", "graph"] = option("iterated", "how modules are matched")
-    match_every: int = option(10, "steps between matchings", low=1)
-
-    modules: int = option(32, "processor modules U", low=1)
-    readouts: int = option(4, "read-out modules O", low=1)
-    width: int = option(64, "state width D", low=2)
-    code_dim: int = option(64, "code width K", low=2)
-    signature_dim: int = option(32, "signature width S", low=1)
-    heads: int = option(4, "heads between modules", low=1)
-    head_dim: int = option(16, "width of each of them", low=1)
-    read_heads: int = option(2, "heads of the read-in", low=1)
-    read_head_dim: int = option(32, "width of each of them", low=1)
-    rounds: int = option(4, "propagator rounds L", low=1)
-    unique_layers: int = option(0, "propagators that serve the rounds in turn; 0: one each", low=0)
-    read_every: int = option(1, "read the tokens again before every k-th round; 0: once", low=0)
-    ffn_factor: int = option(4, "width factor of the feed-forward blocks", low=1)
-    linformer_tokens: int = option(128, "length to which linformer projects keys, values", low=1)
-    bandwidth: float | None = option(None, "kernel bandwidth; 1/ln 20 if not given", above=0)
-    temperature: float = option(0.5, "temperature of the sampled edges", above=0)
-    min_weight: float = option(0.01, "an edge lighter than this is none", low=0)
-    kernel: Kernel | None = option(None, "how edges are sampled while training")
-    eval_kernel: Kernel | None = option(None, "how edges are sampled while evaluating")
-    graphs: Literal["shared", "per_sample"] = option("shared", "one sampled graph for the batch?")
-    backend: Backend = option("auto", "execution of the attention")
-    modulation: bool | None = option(None, "let codes modulate the layers?")
-    wiring: Literal["learned", "frozen", "complete"] | None = option(None, "what links modules")
-    signature_start: Literal["random", "prior"] | None = option(None, "where signatures start")
-    condition: Literal["auto", "none", "task", "inputs"] = option(
-        "auto", "what makes each sample's circuit: nothing, the task's condition, its own tokens"
-    )
-
-    batch_size: int = option(32, "samples a step, over all devices together", low=1)
-    steps: int = option(600, "optimizer steps", low=1)
-    learning_rate: float = option(1e-3, "peak learning rate of AdamW", above=0)
-    signature_rate: float = option(10.0, "factor of the learning rate for signatures", above=0)
-    warmup: int = option(50, "steps of linear warm-up; then a cosine down to 1 %", low=0)
-    weight_decay: float = option(0.05, "decay of matrices; vectors and descriptors: 0", low=0)
-    clip: float = option(1.0, "largest gradient norm; 0: no clipping", low=0)
-    ema: float = option(0.0, "decay of a running mean of the weights, kept; 0: none", low=0)
-    validate_every: int = option(100, "steps between validations", low=1)
-    validate_samples: int = option(0, "samples a validation; 0: all", low=0)
-    checkpoint_every: int = option(100, "steps between checkpoints", low=1)
-    log_every: int = option(1, "steps between rows of metrics.csv", low=1)
-
-    curriculum: Curriculum = option((), "LENGTH:STEP,…: no longer than LENGTH until STEP")
-    min_length: int = option(3, "generated sequences are longer than this", low=0)
-    max_length: int = option(41, "generated sequences are shorter than this", low=2)
-    train_size: int = option(20000, "generated training samples", low=1)
-    val_size: int = option(2000, "generated validation samples", low=1)
-    test_size: int = option(2000, "generated test samples", low=1)
-    stem_layers: int = option(1, "local residual blocks over the embedded symbols", low=0)
-    window: int = option(9, "symbols that such a block sees (odd)", low=1)
-
-    def problems(self) -> list[str]:
-        """What is wrong with the values: every range, each with expected and got."""
-        found = []
-        for f in fields(self):
-            value, low, above = getattr(self, f.name), *map(f.metadata.get, ("low", "above"))
-            if isinstance(value, float) and not math.isfinite(value):
-                found.append(f"{f.name}: expected a finite number, got {value}")
-            elif value is not None and low is not None and not value >= low:
-                found.append(f"{f.name}: expected at least {low}, got {value}")
-            elif value is not None and above is not None and not value > above:
-                found.append(f"{f.name}: expected more than {above}, got {value}")
-        if self.window % 2 == 0:
-            found.append(f"window: expected an odd number, got {self.window}")
-        if self.max_length <= self.min_length:
-            found.append(
-                f"max_length: expected >= min_length {self.min_length}, got {self.max_length}"
-            )
-        if not self.ema < 1:
-            found.append(f"ema: expected less than 1, got {self.ema}")
-        world = self.devices * self.nodes
-        if world > 1 and self.batch_size % world:
-            found.append(
-                f"batch_size: expected a multiple of the {world} devices, got {self.batch_size}"
-            )
-        untils = [until for _, until in self.curriculum]
-        if untils != sorted(set(untils)) or any(min(stage) < 1 for stage in self.curriculum):
-            found.append(
-                "curriculum: expected positive LENGTH:STEP pairs, STEP rising, got "
-                f"{self.curriculum}"
-            )
-        return found
-
-    def has_circuit(self) -> bool:
-        """Whether the model is one of modules and links, not of tokens alone."""
-        from nacgraph.models.ladder import TRANSFORMERS
-
-        return self.model not in TRANSFORMERS
-
-    def links_all(self) -> bool:
-        """Whether the circuit is the complete graph, as Perceiver IO's is."""
-        from nacgraph.models.ladder import model_fields
-
-        return (self.wiring or model_fields(self.model).get("wiring")) == "complete"
-
-    def conditioned_on(self) -> str:
-        """``condition`` with "auto" decided: by the task, where that has something to offer."""
-        if self.condition != "auto":
-            return self.condition
-        if not self.has_circuit():  # there is none to be made: all that the task has are tokens
-            return "none"
-        from nacgraph.tasks import get_task
-
-        return "task" if get_task(self.task).conditional else "none"
-
-    def nac_config(self) -> NACConfig:
-        """The engine's configuration: this run's sizes over what the model's name says."""
-        from nacgraph.models.ladder import model_fields
-        from nacgraph.models.nac import NACConfig
-
-        known = {f.name for f in fields(NACConfig)}
-        ours = {ENGINE_NAME.get(k, k): v for k, v in asdict(self).items() if v is not None}
-        ours["condition"] = self.conditioned_on()
-        return NACConfig(**{**model_fields(self.model), **{k: ours[k] for k in ours if k in known}})
-
-    def transformer_config(self) -> TransformerConfig:
-        """The sizes of a model without a circuit.
-
-        Raises:
-            ValueError: If a circuit is asked for by ``condition``.
-        """
-        from nacgraph.models.transformer import TransformerConfig
-
-        if self.conditioned_on() != "none":
-            raise ValueError(
-                f"condition: expected auto or none for model {self.model}, which has no circuit, "
-                f"got {self.condition!r}"
-            )
-        return TransformerConfig(
-            self.width,
-            self.heads,
-            self.head_dim,
-            self.rounds,
-            self.unique_layers,
-            self.ffn_factor,
-            self.linformer_tokens if self.model == "linformer" else 0,
-        )
+    config: RunConfig
+    asked: dict[str, Any]
+    notes: list[str]
 
 
-ENGINE_NAME = {"kernel": "mode", "eval_kernel": "eval_mode"}
-# A resumed run may change these; all else shapes its numbers.
-FREE_ON_RESUME = ("out", "resume", "device", "devices", "threads", "plugin", "cache_dir")
+def make_config(config: str | Path | None = None, /, **given: Any) -> RunConfig:
+    """A run's configuration by the layers of the command line.
 
-PRESETS: dict[str, dict[str, Any]] = {
-    # The field defaults. So small a model gains little from a second thread, and on a busy
-    # machine two that wait for each other take several times as long.
-    "tiny": {"threads": 1},
-    "small": {
-        "modules": 48, "width": 96, "code_dim": 96, "signature_dim": 64, "readouts": 8,
-        "head_dim": 24, "read_head_dim": 48, "rounds": 4, "unique_layers": 2, "stem_layers": 2,
-        "min_length": 20, "max_length": 201, "train_size": 50000, "val_size": 2000,
-        "test_size": 2000, "steps": 2000, "warmup": 100, "validate_every": 200,
-        "checkpoint_every": 200, "curriculum": ((30, 200), (60, 500), (120, 900)),
-    },
-    "lra": {
-        "modules": 48, "width": 96, "code_dim": 96, "signature_dim": 64, "readouts": 8,
-        "head_dim": 24, "read_head_dim": 48, "rounds": 8, "unique_layers": 2, "stem_layers": 2,
-        "min_length": 500, "max_length": 2000, "train_size": 96000, "val_size": 2000,
-        "test_size": 2000, "steps": 4000, "warmup": 100, "validate_every": 250,
-        "validate_samples": 500, "checkpoint_every": 50,
-        "curriculum": ((30, 300), (60, 600), (120, 900), (250, 1150), (500, 1400)),
-    },
-}  # fmt: skip
-
-
-def model_defaults(model: str) -> dict[str, Any]:
-    """The fields of RunConfig that a model's name sets, apart from those left to ``None``."""
-    from nacgraph.models.ladder import TRANSFORMERS, model_fields
-
-    if model in TRANSFORMERS:
-        return {}
-    left_to_model = {f.name for f in fields(RunConfig) if f.default is None}
-    names = {f.name for f in fields(RunConfig)} - left_to_model
-    return {k: v for k, v in model_fields(model).items() if k in names}
-
-
-def dump_config(config: RunConfig) -> str:
-    """A complete YAML for ``--config``. It names no folder, so that using it makes a new run."""
-    plain = asdict(replace(config, out=None, resume="none"))
-    plain["curriculum"] = [list(stage) for stage in config.curriculum]
-    plain["plugin"] = list(config.plugin)
-    return yaml.safe_dump(plain, sort_keys=False, default_flow_style=None, allow_unicode=True)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
+    Args:
+        config: A YAML file, as ``--config`` takes it.
+        given: Fields by their short names, or nested: ``width=8``, ``task="images"``,
+            ``prior={"name": "ring_of_cliques", "clique_size": 8}``, ``plugin=["waves.py"]``.
 
     Raises:
-        ConfigError: If the file is missing, is not YAML, or holds no mapping.
+        ConfigError: With all that is wrong.
+
+    Example:
+        >>> made = make_config(preset="small", modules=12, prior="none", task="points")
+        >>> made.model.modules, made.model.width, made.prior.name, made.steps
+        (12, 96, 'none', 1200)
     """
+    return layered(given, None if config is None else Path(config)).config
+
+
+def layered(
+    given: Mapping[str, Any], file: Path | None = None, wrong: Sequence[str] = ()
+) -> Parsed:
+    """As :func:`make_config`; also what was asked for, and remarks.
+
+    What needs no torch is checked first, and told before anything is loaded, together with what
+    the caller found ``wrong``.
+    """
+    from_given, problems = _read(given, "")
+    problems = [*wrong, *problems]
+    start = from_given.get("start")
+    if file is None and start is not None:  # sizes as there, unless said otherwise
+        file = Path(start) / "config.yaml"
+        if not file.is_file():
+            raise ConfigError(
+                [*problems, f"start: expected a run folder with a config.yaml, got {start}"]
+            )
+    written: dict[str, Any] = {}
+    if file is not None:
+        written = read_yaml(file)
+    from_file, wrong_there = _read(written, f"{file}: ")
+    problems += wrong_there
+    plugins = from_given.get("plugin", ())
+    # Only the flag may start code, so that no file that is passed around can.
+    problems += [
+        f"{file}: plugin: expected on the command line, as --plugin {path}"
+        for path in from_file.pop("plugin", ())
+        if path not in plugins
+    ]
+    names = {
+        part: from_given.get(f"{part}.name", from_file.get(f"{part}.name", default))
+        for part, default in (("task", "listops"), ("prior", "ring_of_cliques"), ("model", "nac"))
+    }
+    for part in names:  # what a file has for another task, prior or model
+        if from_file.get(f"{part}.name", names[part]) != names[part]:
+            from_file = {p: v for p, v in from_file.items() if not _goes_with(part, p)}
+    if not plugins:
+        problems += _unknown_names(names)
+    if problems:
+        raise ConfigError(problems)
+
+    for path in plugins:
+        try:
+            load_plugin(path)
+        except ValueError as error:
+            problems.append(str(error))
+    if plugins:
+        problems += _unknown_names(names)
+    if problems:
+        raise ConfigError(problems)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError([f"{path}: not a readable YAML file ({error})"]) from error
-    if content is None:
-        return {}
-    if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):
-        raise ConfigError([f"{path}: expected `key: value` lines, got {type(content).__name__}"])
-    return dict(content)
+        task = TASKS.get(names["task"])
+    except ValueError as error:  # an entry point that does not load
+        raise ConfigError([str(error)]) from error
+    preset = from_given.get("preset", from_file.get("preset", RunConfig.preset))
+    from_preset = to_paths(preset_fields(preset, task, "task_set" in written))
+    asked = {**from_file, **from_given}
+    values = {**from_preset, **asked}
+    notes = _spelled(given, written, file)
+    notes += _overruled(file, from_file, from_given, task)
+    if "prior.name" in from_preset and "prior.name" not in asked:
+        names["prior"] = from_preset["prior.name"]
+    config, problems, more = _assemble(names, values, from_given, task)
+    problems += _prior_problems(config.prior) if config is not None else []
+    if config is None or problems:
+        raise ConfigError(problems)
+    notes += more
+    if config.prior.name != "none" and (not config.has_circuit() or config.links_all()):
+        # No link, or all with probability one: there is nothing that a prior could pull at.
+        why = "links all modules" if config.has_circuit() else "has no circuit"
+        config = replace(config, prior=replace(config.prior, name="none", parameters={}))
+        asked["prior.name"] = "none"
+        notes.append(f"model {config.model_name} {why}, so it has no prior: --prior none")
+    return Parsed(config, asked, notes)
+
+
+def _read(values: Mapping[str, Any], source: str) -> tuple[dict[str, Any], list[str]]:
+    """Path → value of the right type of what a file or a command line says, and what is wrong."""
+    problems: list[str] = []
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        try:
+            found |= to_paths({name: value})
+        except ConfigError as error:
+            problems += [source + text for text in error.problems]
+    typed: dict[str, Any] = {}
+    for path, value in found.items():
+        if value is None and path.startswith("model."):
+            continue  # until 0.1, null meant: as the model's name says
+        if path not in flags() or flags()[path].kind is Any:
+            typed[path] = value
+            continue
+        value, text = _typed(flags()[path], value)
+        typed[path] = value
+        problems += [source + text] if text else []
+    return {p: v for p, v in typed.items() if v is not _WRONG}, problems
+
+
+_WRONG = object()
+
+
+def _typed(flag: Flag, value: Any) -> tuple[Any, str | None]:
+    """The value as its field's type has it, or what is wrong with it."""
+    try:
+        if isinstance(value, Text):
+            value = _parser().parse_args([f"--{flag.path}={value}"])[flag.path]
+        else:
+            value = _parser().parse_object(_nested(flag.path, plain(value)))[flag.path]
+    except Exception:  # jsonargparse raises several types; the value is what is wrong
+        plainly = str(value) if isinstance(value, str) else value
+        hint = did_you_mean(value, flag.about["choices"]) if flag.about.get("choices") else ""
+        return (
+            _WRONG,
+            f"{flag.short}: expected {expected(flag.kind, flag.about)}, got {plainly!r}{hint}",
+        )
+    text = problem(flag.short, value, flag.kind, flag.about)
+    return (_WRONG, text) if text else (value, None)
+
+
+def _nested(path: str, value: Any) -> dict[str, Any]:
+    part, _, key = path.rpartition(".")
+    return {part: {key: value}} if part else {key: value}
+
+
+@cache
+def _parser() -> Any:
+    """The jsonargparse parser of all fields, which turns text and YAML into their types."""
+    from jsonargparse import ArgumentParser
+
+    made = ArgumentParser(exit_on_error=False)
+    for flag in flags().values():
+        if flag.kind is not Any:
+            made.add_argument(f"--{flag.path}", type=flag.kind, default=flag.default)
+    return made
+
+
+def _goes_with(part: str, path: str) -> bool:
+    """Whether a path is of no meaning for another task, prior or model."""
+    own = {key for set_by in (*MODELS.values(), *TRANSFORMERS.values()) for key in set_by}
+    if part == "model":
+        return path.startswith("model.") and path.removeprefix("model.") in own
+    return path.startswith("task." if part == "task" else "prior.parameters.")
+
+
+def _unknown_names(names: Mapping[str, str]) -> list[str]:
+    problems = []
+    for part, registry in (("task", TASKS), ("prior", PRIORS)):
+        choices = registry.names()
+        if names[part] not in choices:
+            hint = did_you_mean(names[part], choices)
+            problems.append(
+                f"{part}: expected one of {', '.join(choices)}, got {names[part]!r}{hint}"
+            )
+    return problems
+
+
+def preset_fields(preset: str, task: type[Task], without_set: bool = False) -> dict[str, Any]:
+    """What a preset sets, and the task's own changes to it; flat names.
+
+    ``without_set`` leaves the task's ``task_set`` away: a file that has one of its own is not
+    mixed with it.
+    """
+    own = dict(task.presets.get(preset, {}))
+    if without_set:
+        own.pop("task_set", None)
+    return {**PRESETS.get(preset, {}), **own}
+
+
+def _assemble(
+    names: Mapping[str, str],
+    values: Mapping[str, Any],
+    given: Mapping[str, Any],
+    task: type[Task] | None,
+) -> tuple[RunConfig | None, list[str], list[str]]:
+    """The configuration of these values, all that is wrong with them, and remarks."""
+    problems: list[str] = []
+    notes: list[str] = []
+
+    def part(prefix: str) -> dict[str, Any]:
+        return {
+            path.removeprefix(prefix): value
+            for path, value in values.items()
+            if path.startswith(prefix) and path != f"{prefix}name"
+        }
+
+    def attempt(make: Callable[[], Any]) -> Any:
+        try:
+            return make()
+        except ConfigError as error:
+            problems.extend(error.problems)
+            return None
+
+    known, sizes = fields_of(names["model"]), part("model.")
+    condition = sizes.get("condition", "auto")
+    if names["model"] in TRANSFORMERS and condition not in ("auto", "none"):
+        problems.append(
+            f"condition: expected auto or none for model {names['model']}, which has no circuit, "
+            f"got {condition!r}"
+        )
+    asked = [path for path in given if path.startswith("model.") and given[path]]
+    if left := [shown(path) for path in asked if path[6:] not in [*known, "name"]]:
+        notes.append(f"model {names['model']} has no {', '.join(left)}: left out")
+    model = attempt(
+        lambda: model_config(names["model"], **{k: v for k, v in sizes.items() if k in known})
+    )
+    pull = part("prior.")
+    parameters = {k[11:]: _scalar(v) for k, v in pull.items() if k.startswith("parameters.")}
+    pull = {k: v for k, v in pull.items() if not k.startswith("parameters.")}
+    prior = attempt(lambda: PriorConfig(names["prior"], parameters, **pull))
+    chosen = TaskConfig(names["task"], part("task."))
+    if task is not None:
+        chosen, wrong, more = _task_config(chosen, given, task)
+        problems += wrong
+        notes += more
+    optimizer = attempt(lambda: OptimizerConfig(**part("optimizer.")))
+    rest = {path: value for path, value in values.items() if "." not in path}
+    config = attempt(
+        lambda: RunConfig(
+            chosen,
+            prior or PriorConfig(),
+            model or NACConfig(),
+            optimizer or OptimizerConfig(),
+            **rest,
+        )
+    )
+    return config, problems, notes
+
+
+def _prior_problems(prior: PriorConfig) -> list[str]:
+    from nacgraph.priors.base import get_prior
+
+    try:
+        get_prior(prior.name, **prior.parameters)
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
+def stored_config(written: Mapping[str, Any]) -> RunConfig:
+    """The configuration that a run folder holds, flat or nested; it is complete.
+
+    No plugin that it names is run. Parameters of a task that is not there stay as they are.
+
+    Raises:
+        ConfigError: With all that is wrong.
+    """
+    values, problems = _read(written, "")
+    if problems:
+        raise ConfigError(problems)
+    names = {
+        part: values.get(f"{part}.name", default)
+        for part, default in (("task", "listops"), ("prior", "ring_of_cliques"), ("model", "nac"))
+    }
+    task = None
+    with suppress(ValueError):
+        task = TASKS.get(names["task"])
+    config, problems, _ = _assemble(names, values, {}, task)
+    if config is None or problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _task_config(
+    chosen: TaskConfig, by_flag: Mapping[str, Any], task: type[Task]
+) -> tuple[TaskConfig, list[str], list[str]]:
+    """The task with all its parameters, those left out at their defaults; what is wrong."""
+    from nacgraph.tasks.base import OF_THE_RUN
+
+    declared = task.parameters()
+    values: dict[str, Any] = {
+        key: plain(p.default) for key, p in declared.items() if _is_plain(p.default)
+    }
+    name, problems, left = chosen.name, list[str](), list[str]()
+    for key, value in chosen.parameters.items():
+        if key in declared:
+            value = _coerced(value, declared[key].kind, key)
+            values[key] = value
+        elif key in TASK_FLAGS:  # names that every task could be given
+            left += [key] if f"task.{key}" in by_flag else []
+        elif key in OF_THE_RUN:
+            problems.append(f"task.{key}: expected as a field of the run, --{key}")
+        else:
+            choices = ", ".join(declared) or "none"
+            problems.append(
+                f"task.{key}: expected one of {choices} for task {name}, got "
+                f"{nearest(key, declared)}"
+            )
+    problems += task.problems(values)
+    return (
+        TaskConfig(name, values),
+        problems,
+        ([f"task {name} has no {', '.join(left)}: left out"] if left else []),
+    )
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str, Path))
+
+
+def _coerced(value: Any, kind: Any, key: str) -> Any:
+    """Text as the parameter's type has it: ``"3"`` is a number, or the name of a class."""
+    if not isinstance(value, str):
+        return plain(value)
+    if key == "curriculum":
+        return _stages(value)
+    if kind is Any:
+        return _scalar(value)
+    read = _scalar(Text(value))
+    return read if problem("", read, kind, {}) is None else str(value)
+
+
+def _scalar(value: Any) -> Any:
+    """What was typed, as YAML reads it; anything else stays."""
+    if not isinstance(value, Text):
+        return plain(value)
+    if re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):  # no number in YAML 1.1
+        return float(value)
+    with suppress(yaml.YAMLError):
+        return yaml.safe_load(value)
+    return str(value)
+
+
+def _stages(text: str) -> Any:
+    if text in ("none", ""):
+        return []
+    if ":" in text and not text.startswith("["):
+        pairs = [part.split(":") for part in text.split(",")]
+        return [[int(n) if n.isdigit() else n for n in pair] for pair in pairs]
+    return _scalar(Text(text))
+
+
+def _spelled(given: Mapping[str, Any], written: Mapping[str, Any], file: Path | None) -> list[str]:
+    """Remarks on old spellings, one line each."""
+    old = {"task_set": "--task.KEY VALUE", "prior_set": "--prior.KEY VALUE"}
+    notes = [f"--{name} is an old spelling of {new}" for name, new in old.items() if name in given]
+    if any(name in written for name in old):
+        notes.append(f"{file} is in the old, flat form; --print_config writes the new one")
+    return notes
+
+
+def _overruled(
+    file: Path | None, from_file: dict[str, Any], given: dict[str, Any], task: type[Task]
+) -> list[str]:
+    """A remark when a file's values hide what a preset on the command line would set."""
+    if "preset" not in given:
+        return []
+    hidden = [
+        shown(path)
+        for path, value in to_paths(preset_fields(given["preset"], task)).items()
+        if path in from_file and path not in given and from_file[path] != value
+    ]
+    if not hidden:
+        return []
+    return [f"{file} overrules preset {given['preset']} in: {', '.join(hidden)}"]

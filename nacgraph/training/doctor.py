@@ -47,20 +47,20 @@ def examine(config: RunConfig) -> dict[str, Any]:
         "accelerator": _accelerator(),
         "kernels": _kernels(),
         "run": {
-            "task": config.task,
-            "prior": config.prior,
-            "model": config.model,
+            "task": config.task.name,
+            "prior": config.prior.name,
+            "model": config.model_name,
             "preset": config.preset,
             "modules": config.modules if engine else None,
-            "width": config.width,
+            "width": config.model.width,
             "batch_size": config.batch_size,
             "precision": config.precision,
-            "backend": config.backend,
+            "backend": engine and engine.backend,
             "kernel": engine and engine.mode,
             "eval_kernel": engine and engine.eval_mode,
-            "graphs": config.graphs,
-            "temperature": config.temperature,
-            "min_weight": config.min_weight,
+            "graphs": engine and engine.graphs,
+            "temperature": engine and engine.temperature,
+            "min_weight": engine and engine.min_weight,
         },
         "links": {},
         "estimate": None,
@@ -149,11 +149,11 @@ def warnings(config: RunConfig, found: dict[str, Any]) -> list[str]:
         texts.append(f"OMP_NUM_THREADS is {asked}, and there are {cores} cores: threads will wait")
     elif cores and threads > cores:
         texts.append(f"{threads} threads on {cores} cores: threads will wait for each other")
-    modules = config.modules if config.has_circuit() else 0
-    if threads > 1 and 0 < modules * config.width <= 64 * 64 and config.max_length <= 512:
+    modules, longest = config.modules, config.task.parameters.get("max_length", 0)
+    if threads > 1 and 0 < modules * config.model.width <= 64 * 64 and longest <= 512:
         texts.append(
             f"{threads} threads gain little with {config.modules} modules of width "
-            f"{config.width}; on a busy machine --threads 1 is faster"
+            f"{config.model.width}; on a busy machine --threads 1 is faster"
         )
     estimate, free = found["estimate"], found["memory"]["free"]
     if estimate and free is not None and estimate["peak"] * config.devices > free:
@@ -162,13 +162,13 @@ def warnings(config: RunConfig, found: dict[str, Any]) -> list[str]:
             f"the run may take {_size(estimate['peak'])}{each}, and {_size(free)} are free: "
             f"{_advice(config)}"
         )
-    if config.prior != "none" and modules >= MATCHED:
+    if config.prior.name != "none" and modules >= MATCHED:
         part = ""
         if estimate:
             part = f", {_size(estimate['phases']['training']['prior'])} beside the model"
         texts.append(
-            f"prior {config.prior} holds matrices of {config.modules} x {config.modules}{part}, "
-            f"and matches them every {config.match_every} steps, which costs modules³: raise "
+            f"prior {config.prior.name} holds matrices of {modules} x {modules}{part}, "
+            f"and matches them every {config.prior.match_every} steps, which costs modules³: raise "
             "--match-every, or train with --prior none"
         )
     bf16 = found["cpu"]["bf16"]

@@ -115,7 +115,7 @@ def evaluate(
     tags = task.tags(split) if by else {}
     if unknown := [name for name in by if name not in tags]:
         raise ValueError(
-            f"by: expected one of {', '.join(tags) or 'none'} for task {run.config.task}, "
+            f"by: expected one of {', '.join(tags) or 'none'} for task {run.config.task.name}, "
             f"got {unknown[0]!r}"
         )
     hits: dict[int, bool] = {}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
-from dataclasses import asdict, fields, replace
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from nacgraph.models.config import NACConfig
 from nacgraph.training.checkpoint import best_or_newest, newest_valid
-from nacgraph.training.config import PRESETS, RunConfig, model_defaults
+from nacgraph.training.config import RunConfig, layered
 from nacgraph.training.folder import RunFolder
 from nacgraph.training.footprint import memory_warning
 from nacgraph.training.plan import Plan, make_plan, process_rank
@@ -22,20 +22,17 @@ from nacgraph.training.run import (
     build_task,
     load_run,
     load_weights,
-    read_config,
+    without_start,
 )
 from nacgraph.utils.commands import command_line
 from nacgraph.utils.errors import (
     CheckpointError,
-    ConfigError,
     NonFiniteError,
     TrainingStopped,
-    nearest,
 )
 from nacgraph.utils.machine import device_of
 from nacgraph.utils.progress import Progress, beside, percent
 from nacgraph.utils.progress_line import no_progress
-from nacgraph.utils.registry import load_plugin
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,7 +75,8 @@ def fit(
         start: A run folder whose weights, and settings, this run begins with: fine-tuning.
         plugins: Python files that register tasks or priors; they are run.
         progress: Whether to print the course of the run.
-        more: Any other option of ``nacgraph train``, as ``width=32``.
+        more: Any other option of ``nacgraph train``, as ``width=32``, or nested, as
+            ``optimizer={"clip": 0}``.
 
     Returns:
         The finished run, with its best weights.
@@ -94,55 +92,16 @@ def fit(
         >>> run.evaluate().accuracy  # doctest: +SKIP
         0.52
     """
-    for plugin in plugins:
-        load_plugin(plugin)
     options = {
         **{"task": task, "prior": prior, "model": model, "preset": preset, "seed": seed},
         **{"steps": steps, "out": out, "start": start, **more},
     }
-    paths = ("out", "start", "data", "cache_dir")
-    asked = {
-        name: str(value) if name in paths else value
-        for name, value in options.items()
-        if value is not None
-    }
-    asked |= {"resume": str(resume), "plugin": tuple(map(str, plugins))}
-    config = make_config(**asked)
-    plan = make_plan(config, set(asked))
+    asked = {name: value for name, value in options.items() if value is not None}
+    parsed = layered({**asked, "resume": resume, "plugin": list(plugins)})
+    config = parsed.config
+    plan = make_plan(config, parsed.asked, parsed.notes)
     with nullcontext() if progress else no_progress():
         return train(plan, Progress(config.steps, quiet=not progress))
-
-
-def make_config(**asked: Any) -> RunConfig:
-    """The configuration that these options describe, over the defaults of model and preset.
-
-    Raises:
-        ConfigError: Listing all that is wrong.
-    """
-    from nacgraph.tasks import get_task
-
-    names = [f.name for f in fields(RunConfig)]
-    if unknown := [name for name in asked if name not in names]:
-        raise ConfigError([f"unknown option {nearest(name, names)}" for name in unknown])
-    if asked.get("start"):
-        asked = {**asdict(read_config(Path(asked["start"]))), "plugin": (), **asked}
-    layers: dict[str, Any] = dict(model_defaults(asked.get("model", "nac")))
-    preset = asked.get("preset", "tiny")
-    if preset not in PRESETS:
-        raise ConfigError([f"preset: expected one of {', '.join(PRESETS)}, got {preset!r}"])
-    layers |= PRESETS[preset]
-    with suppress(ValueError):  # a task that does not exist is told of where parts are checked
-        layers |= get_task(asked.get("task", "listops")).presets.get(preset, {})
-    if "task_set" in asked:
-        asked = {**asked, "task_set": {**layers.get("task_set", {}), **asked["task_set"]}}
-    values = {**layers, **asked}
-    values["curriculum"] = tuple(map(tuple, values.get("curriculum", ())))
-    config = RunConfig(**values)
-    if problems := config.problems():
-        raise ConfigError(problems)
-    if not config.has_circuit() or config.links_all():
-        config = replace(config, prior="none")
-    return config
 
 
 def train(plan: Plan, progress: Progress) -> Run:
@@ -243,7 +202,7 @@ def start_model(config: RunConfig, task: Task) -> Model:
         CheckpointError: If there is no valid checkpoint, or it is one of another model.
     """
     # Its signatures come with the weights, so none are looked for near the prior.
-    model = build_model(replace(config, signature_start="random"), task, None)
+    model = build_model(without_start(config), task, None)
     checkpoint, skipped = best_or_newest(Path(config.start or "") / "checkpoints")
     if checkpoint is None:
         raise CheckpointError(
@@ -261,7 +220,7 @@ def prior_floor(config: RunConfig, target: Tensor | None) -> float | None:
 
     engine = config.nac_config()
     return float(
-        reachable_floor(target, engine.bandwidth, engine.signature_dim, kind=config.prior_loss)
+        reachable_floor(target, engine.bandwidth, engine.signature_dim, kind=config.prior.loss)
     )
 
 
@@ -269,7 +228,7 @@ def headline(plan: Plan) -> str:
     """What is trained."""
     config = plan.config
     text = (
-        f"training   {config.model} on {config.task} under prior {config.prior}, "
+        f"training   {config.model_name} on {config.task.name} under prior {config.prior.name}, "
         f"preset {config.preset}, seed {config.seed}"
     )
     if plan.checkpoint is not None:
@@ -283,7 +242,7 @@ def introduce(module: NACLightning, plan: Plan) -> None:
     say(f"model      {module.model.num_parameters():,} parameters: {sizes(config)}")
     say(f"baselines  {beside(module.progress.baselines)}")
     if module.progress.floor is not None:
-        say(f"prior      reachable floor {module.progress.floor:.4f} ({config.prior_loss})")
+        say(f"prior      reachable floor {module.progress.floor:.4f} ({config.prior.loss})")
     kind = device_of(config.device)
     where = f"{kind} × {config.devices}" + (f" × {config.nodes} nodes" * (config.nodes > 1))
     say(f"device     {where}, {torch.get_num_threads()} threads, precision {config.precision}")
@@ -294,7 +253,8 @@ def introduce(module: NACLightning, plan: Plan) -> None:
 
 def sizes(config: RunConfig) -> str:
     """``32 modules, 4 rounds, width 64``, or what a model without modules is made of."""
-    if config.has_circuit():
-        return f"{config.modules} modules, {config.rounds} rounds, width {config.width}"
-    most = f"up to {config.linformer_tokens} sums of " if config.model == "linformer" else ""
-    return f"attention to {most}all tokens, {config.rounds} rounds, width {config.width}"
+    model = config.model
+    if isinstance(model, NACConfig):
+        return f"{model.modules} modules, {model.rounds} rounds, width {model.width}"
+    most = f"up to {model.linformer_tokens} sums of " if model.linformer_tokens else ""
+    return f"attention to {most}all tokens, {model.rounds} rounds, width {model.width}"

@@ -103,7 +103,7 @@ class RunFolder:
         classes = None if task.classes is None else list(task.classes)
         parts: list[type] = [type(task)]
         with suppress(ValueError):  # weights need no prior, so a pruned run may have lost its own
-            parts.append(type(get_prior(config.prior, **config.prior_set)))
+            parts.append(type(get_prior(config.prior.name, **config.prior.parameters)))
         plugins = plugins_of(config.plugin, *parts)
         record = {
             "classes": classes,

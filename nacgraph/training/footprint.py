@@ -44,7 +44,8 @@ def upper_peak(config: RunConfig, model: Any, task: Task) -> int:
     longest = most_tokens(model.tokenizer, task)
     full = task.full_batch_length()
     tokens = longest if full is None else max(1, min(full, longest))
-    width, rounds, ffn = config.width, config.rounds, config.ffn_factor
+    sizes = config.model
+    width, rounds, ffn = sizes.width, sizes.rounds, sizes.ffn_factor
     numbers = 4.0 * tokens * width * (1 + getattr(task, "stem_layers", 0))
     modules, readings = tokens, 0
     if config.has_circuit():
@@ -55,11 +56,12 @@ def upper_peak(config: RunConfig, model: Any, task: Task) -> int:
         if engine.condition != "none":
             numbers += 12.0 * modules * width * ffn
     numbers += 4.0 * (rounds + readings + 1) * modules * width * (4 + ffn)
-    numbers += rounds * config.heads * modules * (modules + 4 * config.head_dim)
+    numbers += rounds * sizes.heads * modules * (modules + 4 * sizes.head_dim)
     step = HEAP * NUMBER * samples * numbers
     scored = NUMBER * samples * SCORED * longest * width
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    matrices = 24 * modules**2 if config.prior != "none" else 0  # target, matching and its copies
+    matched = config.prior.name != "none"
+    matrices = 24 * modules**2 if matched else 0  # target, matching and its copies
     return int(step + scored + WEIGHTS * weights + matrices)
 
 

@@ -84,10 +84,13 @@ class NACLightning(pl.LightningModule):
             None
             if target is None
             else MatchedLoss(
-                target, config.prior_loss, config.matching, match_every=config.match_every
+                target,
+                config.prior.loss,
+                config.prior.matching,
+                match_every=config.prior.match_every,
             )
         )
-        self.average = WeightAverage(model, config.ema) if config.ema else None
+        self.average = WeightAverage(model, config.optimizer.ema) if config.optimizer.ema else None
         self.step, self.seconds = 0, 0.0
         self.best_accuracy, self.best_step = -1.0, 0
         self.row: dict[str, Any] = {}
@@ -107,7 +110,7 @@ class NACLightning(pl.LightningModule):
         if self.prior_loss is not None:
             self._require_finite(out.link.sum(), "sum of link probabilities")
             prior_loss = self.prior_loss(out.link.float(), self.step)
-            loss = loss + self.config.prior_weight * prior_loss
+            loss = loss + self.config.prior.weight * prior_loss
         self._note(loss, task_loss, prior_loss)
         if isinstance(out, CircuitOutput):
             self.row |= {"mean_degree": out.graph.mean_degree(), "isolated": isolated(out.graph)}
@@ -132,7 +135,7 @@ class NACLightning(pl.LightningModule):
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         # Every process sees the same mean loss and the same reduced gradient, so all stop together.
         self._require_finite(self.row["loss"], "loss")
-        norm = clip_gradients(self._learning, self.config.clip)
+        norm = clip_gradients(self._learning, self.config.optimizer.clip)
         self._require_finite(norm, "gradient norm")
         self.row["gradient_norm"] = norm
 
@@ -148,7 +151,7 @@ class NACLightning(pl.LightningModule):
     # Start
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        c = self.config
+        c = self.config.optimizer
         # Kept: looking for parameters among hundreds of modules takes as long as clipping does.
         self._learning = [p for p in self.model.parameters() if p.requires_grad]
         optimizer = make_optimizer(self.model, c.learning_rate, c.weight_decay, c.signature_rate)
@@ -205,7 +208,7 @@ class NACLightning(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, _: int) -> None:
         c = self.config
-        rate = learning_rate(self.step, c.learning_rate, c.warmup, c.steps)
+        rate = learning_rate(self.step, c.optimizer.learning_rate, c.optimizer.warmup, c.steps)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate * group["scale"]
         self._lr = rate

@@ -23,7 +23,7 @@ from nacgraph.nn.circuit import CircuitOutput
 from nacgraph.priors import MatchedLoss, get_prior, matched_loss, prior_signatures, reachable_floor
 from nacgraph.training.config import RunConfig
 from nacgraph.training.footprint import most_tokens, size
-from nacgraph.training.run import build_model, build_task
+from nacgraph.training.run import build_model, build_task, without_start
 from nacgraph.utils.machine import Live, heap_fragments, peak_of, trimmed
 
 LENGTH, MODULES = 2048, 1024  # no longer and no more are tried; beyond, memory is extrapolated
@@ -101,7 +101,7 @@ def estimate(config: RunConfig) -> Estimate:
         with suppress(ImportError, OSError):
             import_module(name)
     if not config.has_circuit():  # then nothing grows with modules, or is pulled to a prior
-        config = replace(config, modules=1, prior="none")
+        config = replace(config, prior=replace(config.prior, name="none", parameters={}))
     trials = _Trials(config)
     training, validation = trials.peak(learn=True), trials.peak(learn=False)
     matching, floor = _prior(config)
@@ -142,7 +142,7 @@ class _Trials:
     def __init__(self, config: RunConfig) -> None:
         self.config = config
         self.batch = max(1, config.batch_size // (config.devices * config.nodes))
-        self.modules = min(config.modules, MODULES)
+        self.modules = min(max(1, config.modules), MODULES)
         self.links: dict[str, Links] = {}
         self.notes: list[str] = []
         self.task = build_task(config)
@@ -161,7 +161,7 @@ class _Trials:
         """The fullest moment of a step with the whole batch."""
         longest = self.full if learn else self.longest
         length, modules = min(longest, LENGTH), self.modules
-        numbers = (length + modules) * self.config.width
+        numbers = (length + modules) * self.config.model.width
         samples = min(self.batch, max(3, TRIAL // numbers))
         model = self._build(modules).train(learn)
         blocks = self._run(model, samples, length, learn, note=learn)
@@ -213,8 +213,8 @@ class _Trials:
                 out = model(samples, generator)
             if learn:
                 loss = self.task.loss(out.logits.float(), samples)
-                if config.prior != "none":
-                    loss = loss + _unmatched(out.link.float(), config.prior_loss)
+                if config.prior.name != "none":
+                    loss = loss + _unmatched(out.link.float(), config.prior.loss)
                 loss.backward()
         model.zero_grad(set_to_none=True)
         if note and isinstance(out, CircuitOutput):
@@ -235,7 +235,7 @@ class _Trials:
 
     def _wanted(self, modules: int) -> Tensor | None:
         config = self.config
-        prior = get_prior(config.prior, **config.prior_set)
+        prior = get_prior(config.prior.name, **config.prior.parameters)
         if prior.is_none:
             return None
         engine, target = config.nac_config(), prior.edge_probabilities(modules)
@@ -243,7 +243,9 @@ class _Trials:
 
     def _build(self, modules: int) -> Any:
         """The model, from the prior's closed form where training looks for a better one long."""
-        config = replace(self.config, modules=modules, signature_start="random")
+        config = without_start(self.config)
+        if config.has_circuit():
+            config = config.with_model(modules=modules)
         model: Any = build_model(config, self.task, None)
         wanted = self.config.has_circuit() and modules <= MODULES
         if wanted and self.config.nac_config().signature_start == "prior":
@@ -262,19 +264,19 @@ def _unmatched(link: Tensor, kind: str) -> Tensor:
 
 def _prior(config: RunConfig) -> tuple[int, int]:
     """Bytes of target and matching while training, and of the reachable floor before it."""
-    prior = get_prior(config.prior, **config.prior_set)
+    prior = get_prior(config.prior.name, **config.prior.parameters)
     if prior.is_none:
         return 0, 0
     engine = config.nac_config()
     generator = torch.Generator().manual_seed(0)
 
     def matching(n: int) -> None:
-        loss = MatchedLoss(prior.edge_probabilities(n), config.prior_loss, config.matching)
+        loss = MatchedLoss(prior.edge_probabilities(n), config.prior.loss, config.prior.matching)
         loss(torch.rand(n, n, generator=generator), 0)
 
     def floor(n: int) -> None:
         target = prior.edge_probabilities(n)
-        reachable_floor(target, engine.bandwidth, engine.signature_dim, 2, config.prior_loss)
+        reachable_floor(target, engine.bandwidth, engine.signature_dim, 2, config.prior.loss)
 
     sizes = [min(n, config.modules) for n in SMALL]
     found = []

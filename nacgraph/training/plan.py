@@ -10,6 +10,7 @@ from typing import Any
 
 from nacgraph.training.checkpoint import Checkpoint, newest_valid
 from nacgraph.training.config import FREE_ON_RESUME, RunConfig
+from nacgraph.training.flags import shown, to_paths
 from nacgraph.training.folder import read_data_record
 from nacgraph.training.plugins import missing, recorded_plugins
 from nacgraph.training.run import read_config
@@ -51,8 +52,8 @@ def as_launched(config: RunConfig) -> RunConfig:
 
 def default_folder(config: RunConfig) -> Path:
     """``runs/TASK-PRIOR-MODEL-PRESET-sSEED``."""
-    name = f"{config.task}-{config.prior}-{config.model}-{config.preset}-s{config.seed}"
-    return Path("runs") / name
+    words = "-".join(str(word) for word in list(config.labels().values())[:-1])
+    return Path("runs") / f"{words}-s{config.seed}"
 
 
 def numbered(folder: Path) -> list[Path]:
@@ -68,7 +69,7 @@ def make_plan(config: RunConfig, asked: Collection[str] = (), notes: Sequence[st
 
     Args:
         config: What is to be trained.
-        asked: Fields that were asked for, rather than left to defaults: a resumed run must agree
+        asked: Paths of what was asked for, rather than left to defaults: a resumed run must agree
             in these, and only these, with what it began as.
         notes: Remarks so far.
 
@@ -79,8 +80,6 @@ def make_plan(config: RunConfig, asked: Collection[str] = (), notes: Sequence[st
     """
     plan = _place(config, asked, list(notes), first=process_rank(config) == 0)
     plan = replace(plan, config=as_launched(plan.config))
-    if problems := plan.config.problems():
-        raise ConfigError(problems)
     check_parts(plan.config)
     return plan
 
@@ -106,10 +105,11 @@ def _place(config: RunConfig, asked: Collection[str], notes: list[str], first: b
     else:
         folder = Path(config.resume)
     stored = read_config(folder)
+    there, here = to_paths(stored.as_dict()), to_paths(config.as_dict())
     changed = [
-        f"{name}: expected {getattr(stored, name)!r} as in {folder}, got {getattr(config, name)!r}"
-        for name in asked
-        if name not in FREE_ON_RESUME and getattr(config, name) != getattr(stored, name)
+        f"{shown(path)}: expected {there.get(path)!r} as in {folder}, got {here.get(path)!r}"
+        for path in asked
+        if path not in FREE_ON_RESUME and here.get(path) != there.get(path)
     ]
     if absent := missing(recorded_plugins(stored.plugin, read_data_record(folder))):
         changed.append(f"plugin: {absent}")
@@ -128,8 +128,10 @@ def _place(config: RunConfig, asked: Collection[str], notes: list[str], first: b
             ]
         )
     # What may differ is taken from this call as far as it was asked for.
-    free = {k: getattr(config, k) for k in FREE_ON_RESUME if k in asked}
+    free = {k: getattr(config, k) for k in FREE_ON_RESUME if k in asked and "." not in k}
     free |= {"plugin": config.plugin or stored.plugin, "resume": config.resume}
+    if "task.cache_dir" in asked:
+        free["task"] = stored.task.changed(cache_dir=config.task.parameters.get("cache_dir"))
     return Plan(replace(stored, **free), folder, checkpoint, notes)
 
 
@@ -148,8 +150,8 @@ def check_parts(config: RunConfig) -> None:
 
     problems = []
     checks: list[Any] = [
-        lambda: get_task(config.task),
-        lambda: get_prior(config.prior, **config.prior_set),
+        lambda: get_task(config.task.name),
+        lambda: get_prior(config.prior.name, **config.prior.parameters),
         config.nac_config if config.has_circuit() else config.transformer_config,
     ]
     for check in checks:

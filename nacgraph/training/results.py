@@ -69,7 +69,7 @@ def save_results(module: NACLightning, test: Score) -> dict[str, Any]:
         arrays, numbers = circuit(module.model, module.task, module.device, module.prior_loss)
         folder.save_circuit(arrays)
     summary = {
-        **{name: getattr(config, name) for name in ("task", "prior", "model", "preset", "seed")},
+        **config.labels(),
         "steps": module.step,
         "seconds": round(module.seconds, 3),
         "parameters": module.model.num_parameters(),

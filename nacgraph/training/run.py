@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_origin
 
 import numpy as np
 import torch
 
 from nacgraph.training.checkpoint import Checkpoint, best_or_newest
-from nacgraph.training.config import RunConfig, read_yaml
+from nacgraph.training.config import RunConfig, stored_config
 from nacgraph.training.display import as_html
 from nacgraph.training.evaluation import Evaluation, Predictions, evaluate, predict
+from nacgraph.training.flags import TASK_FLAGS
 from nacgraph.training.folder import read_data_record, read_metrics, read_summary
 from nacgraph.training.plugins import changes, missing, recorded_plugins
+from nacgraph.training.run_config import read_yaml
 from nacgraph.utils.errors import CheckpointError, ConfigError, nearest
 from nacgraph.utils.registry import load_plugin
 
@@ -42,62 +44,48 @@ def read_config(folder: Path) -> RunConfig:
     path = folder / "config.yaml"
     if not path.is_file():
         raise ConfigError([f"{folder}: expected a run folder with a config.yaml, got none there"])
-    values = read_yaml(path)
-    names = [f.name for f in fields(RunConfig)]
-    if unknown := [key for key in values if key not in names]:
-        raise ConfigError([f"{path}: unknown key {nearest(key, names)}" for key in unknown])
     try:
-        values["curriculum"] = tuple(tuple(stage) for stage in values.get("curriculum", ()))
-        values["plugin"] = tuple(values.get("plugin", ()))
-        config = RunConfig(**values)
-        problems = config.problems()
-    except TypeError as error:
-        problems = [str(error)]
-    if problems:
-        raise ConfigError([f"{path}: {text}" for text in problems])
-    return config
+        return stored_config(read_yaml(path))
+    except ConfigError as error:
+        raise ConfigError([f"{path}: {text}" for text in error.problems]) from error
 
 
 def build_task(config: RunConfig, **changed: Any) -> Task:
-    """The task of a configuration; it gets those fields that its constructor has."""
+    """The task of a configuration; ``changed`` replaces some of its parameters.
+
+    Raises:
+        ValueError: If there is no such task, or it has no such parameter, or a value will not do.
+    """
     from nacgraph.tasks import get_task, parameters
 
-    cls = get_task(config.task)
-    known = parameters(cls)
-    given = {f.name: getattr(config, f.name) for f in fields(config) if f.name in known}
-    if "condition" in given:
-        given["condition"] = config.conditioned_on()
-    check_task_set(config, [k for k in known if k not in given and k != "whole_is_test"])
-    changed = {k: v for k, v in changed.items() if k in known or k != "whole_is_test"}
-    if strange := [name for name in changed if name not in known]:
-        raise ValueError(f"{strange[0]}: task {config.task} takes none")
-    try:
-        return cls(**{**given, **config.task_set, **changed})
-    except TypeError as error:  # a value of the wrong kind, such as a word for a number
-        if not config.task_set:
-            raise
-        raise ValueError(f"task_set: {error}") from error
-
-
-def check_task_set(config: RunConfig, choices: list[str]) -> None:
-    """Raise ValueError for a parameter that the task does not have, or that is a flag itself."""
-    flags = {f.name for f in fields(config)}
-    for name in config.task_set:
-        if name in flags:
-            raise ValueError(f"task_set: {name} is a flag of its own, --{name}")
-        if name not in choices:
-            raise ValueError(
-                f"task_set: expected one of {', '.join(choices) or 'none'} for task {config.task}, "
-                f"got {nearest(name, choices)}"
-            )
+    cls = get_task(config.task.name)
+    known, declared = parameters(cls), cls.parameters()
+    of_the_run = {
+        "seed": config.seed, "batch_size": config.batch_size, "condition": config.conditioned_on()
+    }  # fmt: skip
+    given = {**config.task.parameters, **changed}
+    # Names that every task could be given until 0.1, and that a caller says of any data.
+    optional = (*TASK_FLAGS, *of_the_run, "whole_is_test")
+    given = {k: v for k, v in given.items() if k in known or k not in optional}
+    if strange := [name for name in given if name not in known]:
+        raise ValueError(
+            f"task.{strange[0]}: expected one of {', '.join(declared) or 'none'} for task "
+            f"{config.task.name}, got {nearest(strange[0], declared)}"
+        )
+    if wrong := cls.problems({k: v for k, v in given.items() if k in declared}):
+        raise ConfigError(wrong)
+    for name, value in given.items():  # YAML has no tuples
+        if name in declared and get_origin(declared[name].kind) is tuple:
+            given[name] = tuple(value)
+    return cls(**{**{k: v for k, v in of_the_run.items() if k in known}, **given})
 
 
 def build_target(config: RunConfig) -> Tensor | None:
     """The prior's link probabilities for this many modules, or None without a prior."""
     from nacgraph.priors import get_prior
 
-    prior = get_prior(config.prior, **config.prior_set)
-    return None if prior.is_none else prior.edge_probabilities(config.modules)
+    prior = get_prior(config.prior.name, **config.prior.parameters)
+    return None if prior.is_none or not config.modules else prior.edge_probabilities(config.modules)
 
 
 def build_model(config: RunConfig, task: Task, target: Tensor | None) -> Model:
@@ -116,6 +104,11 @@ def build_model(config: RunConfig, task: Task, target: Tensor | None) -> Model:
     return model
 
 
+def without_start(config: RunConfig) -> RunConfig:
+    """The same, but signatures that begin anywhere: where weights are loaded over them."""
+    return config.with_model(signature_start="random") if config.has_circuit() else config
+
+
 def build_nac(config: RunConfig, task: Task, target: Tensor | None) -> NAC:
     """The untrained circuit of a configuration, without names of classes."""
     from nacgraph.models.nac import NAC
@@ -127,7 +120,7 @@ def build_nac(config: RunConfig, task: Task, target: Tensor | None) -> NAC:
         conditioner = task.conditioner(engine.width, seed=config.seed)
         if conditioner is None:
             raise ValueError(
-                f"condition: task {config.task} has no conditioning tokens, so expected "
+                f"condition: task {config.task.name} has no conditioning tokens, so expected "
                 "none or inputs, got task"
             )
     return NAC(engine, tokenizer, task.num_classes, target, config.seed, conditioner)
@@ -136,7 +129,7 @@ def build_nac(config: RunConfig, task: Task, target: Tensor | None) -> NAC:
 def require_circuit(config: RunConfig, folder: Path) -> None:
     """Raise ValueError if the model of this run has none."""
     if not config.has_circuit():
-        raise ValueError(f"{folder}: a run of model {config.model} has no circuit")
+        raise ValueError(f"{folder}: a run of model {config.model_name} has no circuit")
 
 
 def load_weights(model: Model, checkpoint: Checkpoint) -> None:
@@ -387,9 +380,9 @@ class Run:
     # How it looks
 
     def __repr__(self) -> str:
-        facts = [f"{self.config.model} on {self.config.task}"]
+        facts = [f"{self.config.model_name} on {self.config.task.name}"]
         if self.config.has_circuit():
-            facts.append(f"prior {self.config.prior}, {self.config.modules} modules")
+            facts.append(f"prior {self.config.prior.name}, {self.config.modules} modules")
         accuracy = self.summary.get("test_accuracy")
         if accuracy is not None:
             facts.append(f"test {100 * accuracy:.1f} %")
@@ -433,7 +426,7 @@ def load_run(folder: Path, **task_arguments: Any) -> Run:
     task = _task(config, record, **task_arguments)
     # The checkpoint holds the signatures, so the prior that they may have started from (it could
     # be a plugin's) is not needed again.
-    model = build_model(replace(config, signature_start="random"), task, None)
+    model = build_model(without_start(config), task, None)
     load_weights(model, checkpoint)
     notes = [*skipped, *changes(recorded_plugins(config.plugin, record))]
     return Run(folder, model.eval(), task, config, checkpoint, notes)
@@ -441,7 +434,7 @@ def load_run(folder: Path, **task_arguments: Any) -> Run:
 
 def _task(config: RunConfig, record: dict[str, Any], **arguments: Any) -> Task:
     """The task of a run, perhaps over other data, with the run's classes and sizes."""
-    if arguments.get("data") not in (None, config.data):
+    if arguments.get("data") not in (None, config.task.parameters.get("data")):
         arguments["whole_is_test"] = True
     try:
         task = build_task(config, **arguments)

@@ -16,8 +16,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
 from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from nacgraph.utils.errors import ConfigError, did_you_mean
 
@@ -60,8 +61,9 @@ def types_of(cls: Any) -> dict[str, Any]:
 
 def expected(kind: Any, about: Mapping[str, Any]) -> str:
     """What a field may be, in words: ``a whole number >= 1``, ``one of shared, per_sample``."""
-    if about.get("choices"):
-        return f"one of {', '.join(about['choices'])}"
+    choices = about.get("choices") or (get_args(kind) if get_origin(kind) is Literal else None)
+    if choices:
+        return f"one of {', '.join(map(str, choices))}"
     kinds = [k for k in members(kind) if k is not NoneType]
     names = {
         bool: "true or false",
@@ -69,8 +71,11 @@ def expected(kind: Any, about: Mapping[str, Any]) -> str:
         float: "a number",
         str: "text",
         dict: "KEY=VALUE pairs",
+        Sequence: "a list",
+        tuple: "a list",
+        Path: "a path",
     }
-    text = " or ".join(names.get(get_origin(k) or k, str(k)) for k in kinds)
+    text = " or ".join(names.get(get_origin(k) or k, getattr(k, "__name__", str(k))) for k in kinds)
     signs = (("low", ">="), ("above", ">"), ("below", "<"))
     bounds = [f"{sign} {about[key]}" for key, sign in signs if about.get(key) is not None]
     return " ".join([text, " and ".join(bounds)]).strip()
@@ -103,9 +108,16 @@ def _is_a(value: Any, kind: Any) -> bool:
     plain = get_origin(kind) or kind
     if plain is Any:
         return True
+    if plain is Literal:
+        return value in get_args(kind)
     if isinstance(value, bool) and plain in (int, float):
         return False
-    return isinstance(value, (int, float) if plain is float else plain)
+    # As YAML has them: paths are text, tuples are lists, a whole number is also a float.
+    wider = {float: (int, float), tuple: (list, tuple), Path: (str, Path)}
+    try:
+        return isinstance(value, wider.get(plain, plain))
+    except TypeError:  # a kind that nothing can be checked against
+        return True
 
 
 def problem(name: str, value: Any, kind: Any, about: Mapping[str, Any]) -> str | None:

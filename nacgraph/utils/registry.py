@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
@@ -28,11 +29,14 @@ class Registry(Generic[T]):
     Args:
         kind: What the classes are, for messages: ``"prior"``, ``"task"``.
         group: Entry-point group in which other packages offer theirs: ``"nacgraph.priors"``.
+        shipped: Name → ``"module:Class"`` of those that ship, loaded when they are asked for, so
+            that their names are known without importing torch.
     """
 
-    def __init__(self, kind: str, group: str) -> None:
+    def __init__(self, kind: str, group: str, shipped: Mapping[str, str] | None = None) -> None:
         self.kind = kind
         self.group = group
+        self.shipped = dict(shipped or {})
         self._classes: dict[str, type[T]] = {}
 
     def register(self, name: str) -> Callable[[C], C]:
@@ -45,6 +49,8 @@ class Registry(Generic[T]):
             raise ValueError(f"{self.kind} name: expected a non-empty string, got {name!r}")
 
         def enter(cls: C) -> C:
+            if name in self.shipped and _place(cls) != self.shipped[name]:
+                self.get(name)  # so that the name is seen to be taken
             present = self._classes.get(name)
             # The same source class again (a plugin loaded twice, a reload) takes its own place.
             if present is not None and _source(present) != _source(cls):
@@ -59,7 +65,7 @@ class Registry(Generic[T]):
 
     def names(self) -> list[str]:
         """All names in order, those of entry points included (without loading them)."""
-        return sorted({*self._classes, *self._entry_points()})
+        return sorted({*self._classes, *self.shipped, *self._entry_points()})
 
     def get(self, name: str) -> type[T]:
         """The class called ``name``.
@@ -69,6 +75,10 @@ class Registry(Generic[T]):
                 its entry point cannot be loaded.
         """
         if name in self._classes:
+            return self._classes[name]
+        if name in self.shipped:
+            module, _, cls = self.shipped[name].partition(":")
+            self._classes[name] = getattr(importlib.import_module(module), cls)
             return self._classes[name]
         entry = self._entry_points().get(name)
         if entry is None:
@@ -136,6 +146,10 @@ def load_plugin(path: str | Path) -> ModuleType:
         raise ValueError(f"plugin {str(path)!r} raised {type(error).__name__}: {error}") from error
     LOADED[file] = digest
     return module
+
+
+def _place(cls: type) -> str:
+    return f"{cls.__module__}:{cls.__qualname__}"
 
 
 def _source(cls: type) -> tuple[str, str]:

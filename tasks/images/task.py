@@ -62,7 +62,6 @@ class Images(TableTask):
             "task_set": {"crop": 0, "flip": False},
         },
         "small": {
-            "curriculum": (),
             "steps": 2200,
             "learning_rate": 3e-3,
             "rounds": 2,
@@ -75,6 +74,7 @@ class Images(TableTask):
             "threads": 1,
             "task_set": {"crop": 0, "flip": False},
         },
+        "lra": {"stem_layers": 2},
     }
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +14,7 @@ from torch import nn
 
 from nacgraph.tasks.base import Batch, Task, register_task
 from nacgraph.tasks.batching import Sequences, padded
-from nacgraph.tasks.curriculum import TrainingOrder
+from nacgraph.tasks.curriculum import TrainingOrder, stages_of
 from nacgraph.tasks.listops.data import Recipe, generated_splits, row_hashes
 from nacgraph.tasks.listops.presets import PRESETS
 from nacgraph.tasks.listops.tags import tree_tags
@@ -23,9 +23,16 @@ from nacgraph.tasks.listops.tsv import read_tsv, symbol_ids
 from nacgraph.tasks.samples import wrong_sample
 from nacgraph.tasks.splits import check_rank
 from nacgraph.tasks.tokenizers import SequenceTokenizer
+from nacgraph.utils.check import check_at_least
+from nacgraph.utils.errors import ConfigError
 
 SPLITS = ("train", "val", "test")
 LRA = Recipe()
+_LEAST = {
+    "min_length": 0, "train_size": 1, "val_size": 1, "test_size": 1, "stem_layers": 0,
+    "window": 1, "num_proc": 1, "data_seed": 0, "stage_size": 1, "batch_symbols": 0,
+    "memory": 0, "position_scale": 0,
+}  # fmt: skip
 
 
 @register_task("listops")
@@ -107,25 +114,17 @@ class ListOps(Task):
         position_scale: float = 1.0,
         selective: bool = False,
     ) -> None:
-        for name, value, least in (
-            ("seed", seed, 0),
-            ("data_seed", data_seed, 0),
-            ("batch_size", batch_size, 1),
-            ("min_length", min_length, 0),
-            ("max_length", max_length, min_length + 2),
-            ("train_size", train_size, 1),
-            ("val_size", val_size, 1),
-            ("test_size", test_size, 1),
-            ("stem_layers", stem_layers, 0),
-            ("num_proc", num_proc, 1),
-            ("stage_size", stage_size, 1),
-            ("batch_symbols", batch_symbols, 0),
-            ("dilations", min(dilations, default=0), 1),
-            ("memory", memory, 0),
-            ("position_scale", position_scale, 0),
-        ):
-            if value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}")
+        check_at_least(0, seed=seed)
+        check_at_least(1, batch_size=batch_size)
+        given = dict(
+            min_length=min_length, max_length=max_length, train_size=train_size,
+            val_size=val_size, test_size=test_size, curriculum=curriculum,
+            stem_layers=stem_layers, window=window, num_proc=num_proc, data_seed=data_seed,
+            stage_size=stage_size, batch_symbols=batch_symbols, dilations=dilations,
+            memory=memory, position_scale=position_scale, selective=selective,
+        )  # fmt: skip
+        if wrong := self.problems(given):
+            raise ConfigError(wrong)
         self.seed, self.data_seed, self.batch_size = seed, data_seed, batch_size
         self.data = None if data is None else Path(data)
         if self.data is not None and not self.data.exists():
@@ -136,15 +135,38 @@ class ListOps(Task):
         self.batch_symbols = batch_symbols
         self.order = TrainingOrder(curriculum, self._stage, seed, batch_size, batch_symbols)
         self.curriculum = self.order.stages
-        if curriculum and self.curriculum[-1][0] > self.recipe.longest:
-            raise ValueError(
-                f"curriculum limits must be below max_length = {max_length}, got {curriculum}"
-            )
         self.stem_layers, self.window = stem_layers, window
         self.dilations, self.memory = tuple(dilations), memory
         self.position_scale, self.selective = position_scale, selective
         self._splits: dict[str, Sequences] = {}
         self._stages: dict[int, Sequences] = {}
+
+    @classmethod
+    def problems(cls, values: Mapping[str, Any]) -> list[str]:
+        """Values of another type or out of their range, and a curriculum that does not rise."""
+        if found := super().problems(values):
+            return found
+        value = {name: p.default for name, p in cls.parameters().items()} | dict(values)
+        least = {**_LEAST, "max_length": value["min_length"] + 2}
+        found = [
+            f"{name}: expected at least {low}, got {value[name]}"
+            for name, low in least.items()
+            if value[name] < low
+        ]
+        if value["window"] % 2 == 0:
+            found.append(f"window: expected an odd number, got {value['window']}")
+        if min(value["dilations"], default=0) < 1:
+            found.append(f"dilations: expected numbers >= 1, got {value['dilations']}")
+        try:
+            stages = stages_of(value["curriculum"])
+        except ValueError as error:
+            return [*found, str(error)]
+        if stages and stages[-1][0] >= value["max_length"]:
+            found.append(
+                f"curriculum: expected limits below max_length = {value['max_length']}, "
+                f"got {value['curriculum']}"
+            )
+        return found
 
     @property
     def _single_file(self) -> bool:

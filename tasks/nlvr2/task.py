@@ -30,7 +30,7 @@ CONDITIONS = ("task", "none", "inputs")
 _SIZES: dict[str, Any] = {
     "modules": 16, "width": 64, "code_dim": 64, "signature_dim": 32, "readouts": 4, "head_dim": 16,
     "read_head_dim": 32, "rounds": 2, "ffn_factor": 2, "stem_layers": 1, "window": 5,
-    "batch_size": 64, "learning_rate": 4e-4, "warmup": 50, "curriculum": (), "prior": "none",
+    "batch_size": 64, "learning_rate": 4e-4, "warmup": 50, "prior": "none",
     "threads": 1,
     "task_set": {"colours": 2, "shapes": 2, "objects": 4},
 }  # fmt: skip
@@ -84,6 +84,7 @@ class NLVR2(TableTask):
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": {**_SIZES, "steps": 700, "train_size": 20_000, "val_size": 1_000},
         "small": {**_SIZES, "steps": 1_500, "train_size": 40_000, "validate_every": 250},
+        "lra": {"train_size": 96_000, "stem_layers": 2, "window": 9},
     }
 
     def __init__(

@@ -79,16 +79,16 @@ class Text(TableTask):
         # Tokens are many, so they are read once; hidden words put off learning by heart.
         "small": {
             "task_set": {"bytes": 512, "drop": 0.1},
+            "stem_layers": 2,
             "rounds": 2,
             "read_every": 2,
             "steps": 1200,
             "warmup": 50,
             "validate_every": 100,
             "checkpoint_every": 200,
-            "curriculum": (),
             "threads": 1,
         },
-        "lra": {"task_set": {"bytes": 4000}, "curriculum": ()},
+        "lra": {"task_set": {"bytes": 4000}, "stem_layers": 2},
     }
 
     def __init__(

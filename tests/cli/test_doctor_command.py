@@ -14,7 +14,7 @@ from small_run import arguments, environment
 from nacgraph.cli.doctor import main
 from nacgraph.cli.options import parse
 from nacgraph.training import doctor
-from nacgraph.training.config import RunConfig
+from nacgraph.training.config import RunConfig, make_config
 from nacgraph.training.doctor import examine, lines, warnings
 
 
@@ -87,7 +87,7 @@ def test_wrong_options_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--widht=3"]) == 2
     assert "unknown flag 'widht' (nearest: width)" in capsys.readouterr().err
     assert main(["--modules=0", "--prior=scale_fre"]) == 2
-    assert "modules: expected at least 1, got 0" in capsys.readouterr().err
+    assert "modules: expected a whole number >= 1, got 0" in capsys.readouterr().err
     assert main(["--prior=scale_fre"]) == 2
     assert "scale_free" in capsys.readouterr().err
     assert main(["--help"]) == 0
@@ -127,11 +127,11 @@ def test_warnings(found: dict[str, Any]) -> None:
         return len(said) == 1 and text in said[0]
 
     assert told("OMP_NUM_THREADS is 64", threads={"torch": 1, "OMP_NUM_THREADS": "64"})
-    assert told("8 cores", RunConfig(modules=512), threads={"torch": 9, "OMP_NUM_THREADS": None})
+    assert told("8 cores", make_config(modules=512), threads={"torch": 9, "OMP_NUM_THREADS": None})
     assert told("gain little", threads={"torch": 2, "OMP_NUM_THREADS": None})
     assert told("may take", memory={"total": 2**30, "free": 2**20})
-    assert told("matrices of 2048 x 2048", RunConfig(modules=2048))
-    assert warnings(RunConfig(modules=2048, prior="none"), plain(found)) == []
+    assert told("matrices of 2048 x 2048", make_config(modules=2048))
+    assert warnings(make_config(modules=2048, prior="none"), plain(found)) == []
     cpu = {"model": "x", "cores": 8, "vectors": "AVX2", "bf16": []}
     assert told("no bf16 instructions", RunConfig(precision="bf16-mixed"), cpu=cpu)
     assert told("NUMBA_CACHE_DIR", kernels={"/there": {"writable": False, "files": 0}})

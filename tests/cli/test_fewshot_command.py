@@ -228,7 +228,7 @@ def test_tasks_that_make_other_samples_are_refused(
         (["--adapt", "head,coeds"], "adapt: expected some of codes, signatures, head, all, got"),
         (["--task-set", "spread"], "task_set: expected KEY=VALUE, got 'spread'"),
         (["--task-set", "spread=[1"], "task_set: spread: expected a plain value, got '[1'"),
-        (["--task-set", "spraed=1"], "task_set: expected one of"),
+        (["--task-set", "spraed=1"], "task.spraed: expected one of"),
     ],
 )  # fmt: skip
 def test_clear_errors(

@@ -199,15 +199,12 @@ def test_arguments_out_of_range(given: dict[str, Any], match: str) -> None:
         Images(**given)
 
 
-def test_presets_are_fields_of_a_run() -> None:
-    from dataclasses import fields
+@pytest.mark.parametrize("preset", Images.presets)
+def test_presets_are_fields_of_a_run(preset: str) -> None:
+    from nacgraph.training.config import make_config
 
-    from nacgraph.training.config import RunConfig
-
-    names = {field.name for field in fields(RunConfig)}
-    for preset in Images.presets.values():
-        assert set(preset) <= names
-        Images(**preset.get("task_set", {}))
+    config = make_config(task="images", preset=preset)
+    assert Images(**config.task.parameters).stem_layers == (2 if preset == "lra" else 1)
 
 
 def test_few_shot_brings_other_images_to_the_size_of_the_run(

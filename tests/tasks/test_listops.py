@@ -202,13 +202,13 @@ def test_lra_files_are_trained_and_evaluated_on(task: ListOps, folder: Path) -> 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
-        ({"max_length": 25}, "max_length must be at least 26, got 25"),
-        ({"seed": -1}, "seed must be at least 0"),
-        ({"curriculum": ((12, 10), (12, 20))}, "curriculum must be pairs"),
-        ({"curriculum": ((12, 10), (20, 10))}, "curriculum must be pairs"),
-        ({"curriculum": ((3, 10),)}, "curriculum must be pairs"),
-        ({"curriculum": ((61, 10),)}, "curriculum limits must be below max_length = 61"),
+        ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
+        ({"max_length": 25}, "max_length: expected at least 26, got 25"),
+        ({"seed": -1}, "seed: expected at least 0"),
+        ({"curriculum": ((12, 10), (12, 20))}, "curriculum: expected pairs"),
+        ({"curriculum": ((12, 10), (20, 10))}, "curriculum: expected pairs"),
+        ({"curriculum": ((3, 10),)}, "curriculum: expected pairs"),
+        ({"curriculum": ((61, 10),)}, "curriculum: expected limits below max_length = 61"),
     ],
 )
 def test_wrong_arguments_are_refused(

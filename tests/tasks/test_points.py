@@ -294,11 +294,9 @@ def test_more_points_than_there_are_is_refused(tmp_path) -> None:
         Points(data=tmp_path / "a.npz", count=13).prepare()
 
 
-def test_presets_name_fields_of_the_configuration() -> None:
-    from nacgraph.training.config import RunConfig
+@pytest.mark.parametrize(("preset", "count"), [("tiny", 128), ("small", 256), ("lra", 1024)])
+def test_presets_name_fields_of_the_configuration(preset: str, count: int) -> None:
+    from nacgraph.training.config import make_config
 
-    for preset in Points.presets.values():
-        config = RunConfig(**preset)
-        assert config.problems() == []
-        Points(**preset["task_set"])
-    assert set(Points.presets) == {"tiny", "small"}
+    config = make_config(task="points", preset=preset)
+    assert Points(**config.task.parameters).count == count

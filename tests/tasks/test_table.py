@@ -16,7 +16,7 @@ from nacgraph.tasks import Batch, Data, DataError, DataReport, Table, TableTask
 from nacgraph.tasks.base import TASKS
 from nacgraph.tasks.splits import carve, words
 from nacgraph.testing import assert_task
-from nacgraph.training.config import RunConfig
+from nacgraph.training.config import make_config
 from nacgraph.training.run import build_task
 
 CLASSES = ("ant", "bee", "cat")
@@ -192,14 +192,14 @@ def test_parameters_of_a_task_come_from_task_set(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(TASKS._classes, "numbers", Numbers)
 
     def make(**values: Any) -> Any:
-        return build_task(RunConfig(task="numbers", batch_size=4, seed=5, task_set=values))
+        return build_task(make_config(task="numbers", batch_size=4, seed=5, task_set=values))
 
     task = make(sizes={"train": 30}, without_classes=["ant"])
     assert (task.batch_size, task.seed, task.num_classes) == (4, 5, 2)
     for values, message in (
-        ({"size": 1}, r"expected one of .*sizes.* got 'size' \(nearest: sizes\)"),
-        ({"seed": 1}, "task_set: seed is a flag of its own, --seed"),
-        ({"without_classes": 3}, "task_set: .*int"),
+        ({"size": 1}, r"task.size: expected one of .*sizes.* got 'size' \(nearest: sizes\)"),
+        ({"seed": 1}, "task.seed: expected as a field of the run, --seed"),
+        ({"without_classes": 3}, "without_classes: expected text or a list, got 3"),
     ):
         with pytest.raises(ValueError, match=message):
             make(**values)

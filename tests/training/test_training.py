@@ -17,7 +17,7 @@ from small_run import arguments, final_tensors, metrics, same, start
 from nacgraph.cli.options import parse
 from nacgraph.cli.train import main
 from nacgraph.tasks import Batch, ListOps
-from nacgraph.training.config import RunConfig
+from nacgraph.training.config import RunConfig, make_config
 from nacgraph.training.optim import (
     clip_gradients,
     decays,
@@ -212,7 +212,7 @@ def test_a_changed_configuration_is_refused_field_by_field(
     assert said.count("error:") == 3
     parsed = parse(["--resume", str(unbroken), "--threads=2"])
     plan = make_plan(parsed.config, parsed.asked)
-    assert plan.config.threads == 2 and plan.config.width == 8
+    assert plan.config.threads == 2 and plan.config.model.width == 8
     assert main(["--resume", str(unbroken)]) == 0
     assert "is complete" in capsys.readouterr().out
 
@@ -316,5 +316,5 @@ def test_a_collapse_is_warned_of(
 
 def test_target_of_a_configuration() -> None:
     assert build_target(RunConfig(prior="none")) is None
-    target = build_target(RunConfig(prior="erdos_renyi", modules=9))
+    target = build_target(make_config(prior="erdos_renyi", modules=9))
     assert target is not None and target.shape == (9, 9)

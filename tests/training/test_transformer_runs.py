@@ -206,7 +206,7 @@ def test_memory_grows_with_tokens_not_with_modules(tmp_path: Path) -> None:
 
 
 def test_every_setting_of_a_circuit_still_has_its_prior() -> None:
-    assert parse(["--prior=scale_free"]).config.prior == "scale_free"
+    assert parse(["--prior=scale_free"]).config.prior.name == "scale_free"
     for model in MODELS:
         found = parse([f"--model={model}", "--preset=small"])
-        assert found.config.prior == "none" and len(found.notes) == 1
+        assert found.config.prior.name == "none" and len(found.notes) == 1
