@@ -121,8 +121,8 @@ def test_a_prior_alone_shapes_the_graph() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_nodes": 0}, "num_nodes: expected at least 1, got 0"),
-        ({"signature_dim": 0}, "signature_dim: expected at least 1, got 0"),
+        ({"num_nodes": 0}, "num_nodes: expected a whole number >= 1, got 0"),
+        ({"signature_dim": 0}, "signature_dim: expected a whole number >= 1, got 0"),
         ({"bandwidth": 0.0}, "bandwidth: expected a number > 0, got 0.0"),
         ({"mode": "soft"}, "mode: expected one of .*, got 'soft'"),
         ({"eval_mode": "soft"}, "mode: expected one of .*, got 'soft'"),
