@@ -10,6 +10,7 @@ from torch_geometric.data import Data
 
 from nacgraph.graph.kernel import SignatureKernel
 from nacgraph.graph.links import DEFAULT_BANDWIDTH, check_mode, link_probabilities
+from nacgraph.utils.check import check_whole
 
 
 class LearnedEdges(NamedTuple):
@@ -92,9 +93,7 @@ class SignatureGraph(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        for name, size in (("num_nodes", num_nodes), ("signature_dim", signature_dim)):
-            if size < 1:
-                raise ValueError(f"{name}: expected at least 1, got {size}")
+        check_whole(1, num_nodes=num_nodes, signature_dim=signature_dim)
         check_mode(eval_mode)
         self.num_nodes, self.signature_dim = num_nodes, signature_dim
         self.eval_mode = eval_mode

@@ -145,7 +145,8 @@ def answers(name: str, layer: nn.Module, dtype: torch.dtype | None = None) -> li
     if name == "SignatureKernel":
         return [found.probability, found.log_weight]
     if dataclasses.is_dataclass(found):
-        return [getattr(found, field.name) for field in dataclasses.fields(found)]
+        values = [getattr(found, field.name) for field in dataclasses.fields(found)]
+        return [value for value in values if isinstance(value, Tensor)]
     return list(found)
 
 

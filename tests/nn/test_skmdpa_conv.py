@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd import gradcheck
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data
-from torch_geometric.nn import MessagePassing
+from torch_geometric.nn import MessagePassing, Sequential, to_hetero
 
 from nacgraph.graph.forms import SampledGraph
 from nacgraph.nn import ModAttention, SKMDPAConv
@@ -195,6 +195,30 @@ def test_it_is_a_convolution_to_pyg() -> None:
     assert isinstance(conv, MessagePassing)
     assert repr(conv) == "SKMDPAConv((6, 3), 8, heads=2)"
     assert make(6, 9, 3, head_channels=5).query.weight.shape == (15, 6)
+
+
+def test_it_goes_where_pyg_s_convolutions_go() -> None:
+    x, conv = normal(5, 6), make(6, 8, 2)
+    chain = Sequential("x, edge_index", [(conv, "x, edge_index -> x"), nn.ReLU()]).double()
+    assert torch.equal(chain(x, EDGES), conv(x, EDGES).relu())
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = SKMDPAConv((6, 6), 8, heads=2)
+
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            return self.conv(x, edge_index)
+
+    kinds = [("paper", "cites", "paper"), ("author", "writes", "paper")]
+    model = to_hetero(Model(), (["paper", "author"], [*kinds, ("paper", "by", "author")])).double()
+    edges = {kind: EDGES for kind in [*kinds, ("paper", "by", "author")]}
+    out = model({"paper": x, "author": normal(5, 6, seed=1)}, edges)
+    assert out["paper"].shape == out["author"].shape == (5, 8)
+    coded = make(6, 8, 2, 4)
+    compiled = torch.compile(coded, fullgraph=True, backend="eager")
+    code, log_weight = normal(5, 4), normal(7)
+    assert torch.equal(compiled(x, EDGES, code, log_weight), coded(x, EDGES, code, log_weight))
 
 
 @pytest.mark.parametrize(
