@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nacgraph.analysis.summary import read_summary
+from nacgraph.training.flags import flat
 from nacgraph.utils.check import check_at_least
 from nacgraph.utils.files import write_atomically
 from nacgraph.utils.result import write_json
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from nacgraph.analysis.gallery import Gallery
     from nacgraph.analysis.probing import Probe
     from nacgraph.graph.design import CircuitDesign
-    from nacgraph.training.flags import flat
-from nacgraph.training.run import Run
+    from nacgraph.training.run import Run
 
 MANY = 128  # modules from which statistics are worth a process of their own
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nacgraph.analysis.populations.gathering import Population, gather, tag_words
 from nacgraph.analysis.populations.points import embed_circuits
 from nacgraph.analysis.populations.separation import components, separation, variation
-from nacgraph.training.run import build_nac
+from nacgraph.training.run import build_nac, without_start
 from nacgraph.utils.check import check_at_least
 from nacgraph.utils.result import Result, write_json
 
@@ -182,7 +182,7 @@ def embed(
         "permutations": permutations,
         "trained": measures(population),
     }
-    untrained = build_nac(replace(config, signature_start="random"), task, None)
+    untrained = build_nac(without_start(config), task, None)
     try:
         numbers["untrained"] = measures(gather(untrained, task, *sampled, progress=progress))
     except ValueError as error:
