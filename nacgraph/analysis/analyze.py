@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from nacgraph.analysis.gallery import Gallery
     from nacgraph.analysis.probing import Probe
     from nacgraph.graph.design import CircuitDesign
-    from nacgraph.training.flags import flat
-from nacgraph.training.run import Run
+    from nacgraph.training.run import Run
 
 MANY = 128  # modules from which statistics are worth a process of their own
 

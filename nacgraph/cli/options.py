@@ -6,18 +6,20 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonargparse import ArgumentParser
 
 from nacgraph.tasks.config import TASKS
 from nacgraph.training.config import Parsed, Text, layered
 from nacgraph.training.flags import PAIRS, Flag, choices_of_names, flags, path_of
 from nacgraph.training.run_config import to_yaml
 from nacgraph.utils.errors import nearest
-from nacgraph.utils.fields import expected
+from nacgraph.utils.fields import expected, problem
 
 VALUELESS = ("help", "print_config")
 MANY = ("plugin", *PAIRS)
@@ -111,11 +113,32 @@ def parse(argv: Sequence[str]) -> Parsed:
         print(help_text(given.get("task")), end="")
         raise SystemExit(0)
     file = given.pop("config", None)
-    parsed = layered(given, None if file is None else Path(file), problems)
+    parsed = layered(_typed(given), None if file is None else Path(file), problems)
     if "print_config" in bare:
         sys.stdout.write(to_yaml(parsed.config))
         raise SystemExit(0)
     return parsed
+
+
+def _typed(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Texts as jsonargparse reads them; what it does not take stays, to be told with the rest."""
+    parser, found = _parser(), dict(given)
+    for name, value in given.items():
+        path = path_of(name)
+        if path in flags() and flags()[path].kind is not Any and isinstance(value, Text):
+            with suppress(Exception):  # of several types
+                typed = parser.parse_args([f"--{path}={value}"])[path]
+                if problem("", typed, flags()[path].kind, flags()[path].about) is None:
+                    found[name] = typed
+    return found
+
+
+def _parser() -> ArgumentParser:
+    made = ArgumentParser(exit_on_error=False)
+    for flag in flags().values():
+        if flag.kind is not Any:
+            made.add_argument(f"--{flag.path}", type=flag.kind, default=flag.default)
+    return made
 
 
 def help_text(task: str | None = None) -> str:

@@ -10,9 +10,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_origin
 
 import yaml
 
@@ -26,7 +25,7 @@ from nacgraph.training.run_config import PRESETS, OptimizerConfig, read_yaml
 from nacgraph.training.run_config import RunConfig as RunConfig
 from nacgraph.training.run_config import dump_config as dump_config
 from nacgraph.utils.errors import ConfigError, did_you_mean, nearest
-from nacgraph.utils.fields import expected, problem
+from nacgraph.utils.fields import problem
 from nacgraph.utils.registry import load_plugin
 
 if TYPE_CHECKING:
@@ -168,37 +167,25 @@ _WRONG = object()
 
 def _typed(flag: Flag, value: Any) -> tuple[Any, str | None]:
     """The value as its field's type has it, or what is wrong with it."""
-    try:
-        if isinstance(value, Text):
-            value = _parser().parse_args([f"--{flag.path}={value}"])[flag.path]
-        else:
-            value = _parser().parse_object(_nested(flag.path, plain(value)))[flag.path]
-    except Exception:  # jsonargparse raises several types; the value is what is wrong
-        plainly = str(value) if isinstance(value, str) else value
-        hint = did_you_mean(value, flag.about["choices"]) if flag.about.get("choices") else ""
-        return (
-            _WRONG,
-            f"{flag.short}: expected {expected(flag.kind, flag.about)}, got {plainly!r}{hint}",
-        )
-    text = problem(flag.short, value, flag.kind, flag.about)
-    return (_WRONG, text) if text else (value, None)
+    got = value
+    if isinstance(value, Text) or problem("", value, flag.kind, {}) is not None:
+        value = _coerced(value, flag.kind, flag.short)
+    if flag.kind is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    if get_origin(flag.kind) is tuple and isinstance(value, (list, tuple)):
+        value = tuple(map(str, value))
+    if problem("", value, flag.kind, flag.about) is None:
+        return value, None
+    # As it was typed: -1 rather than -1.0.
+    shown_value = value if isinstance(value, str) or not isinstance(got, Text) else _Typed(got)
+    return _WRONG, problem(flag.short, shown_value, flag.kind, flag.about)
 
 
-def _nested(path: str, value: Any) -> dict[str, Any]:
-    part, _, key = path.rpartition(".")
-    return {part: {key: value}} if part else {key: value}
+class _Typed(str):
+    """A number as it was typed, shown without quotes."""
 
-
-@cache
-def _parser() -> Any:
-    """The jsonargparse parser of all fields, which turns text and YAML into their types."""
-    from jsonargparse import ArgumentParser
-
-    made = ArgumentParser(exit_on_error=False)
-    for flag in flags().values():
-        if flag.kind is not Any:
-            made.add_argument(f"--{flag.path}", type=flag.kind, default=flag.default)
-    return made
+    def __repr__(self) -> str:
+        return str(self)
 
 
 def _goes_with(part: str, path: str) -> bool:

@@ -113,7 +113,7 @@ def test_a_run_that_was_stopped_goes_on(
 def test_nothing_asked_for_is_overruled_when_resuming(cache: Path, tmp_path: Path) -> None:
     fit(cache, out=tmp_path / "run", prior="none", seed=3, model="perceiver_io")
     run = nacgraph.fit(resume=tmp_path / "run", progress=False)
-    assert run.config.seed == 3 and run.config.model == "perceiver_io"
+    assert run.config.seed == 3 and run.config.model_name == "perceiver_io"
 
 
 def test_it_starts_from_another_run(cache: Path, tmp_path: Path) -> None:
