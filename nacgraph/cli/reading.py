@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 
 from nacgraph.cli.answer import note
 from nacgraph.training.run import Run, load_run, read_config, require_circuit
 from nacgraph.utils.registry import load_plugin
-
-T = TypeVar("T")
 
 SHARED: dict[str, dict[str, Any]] = {  # arguments of several commands, as argparse adds them
     "data": {"help": "as of nacgraph evaluate"},
@@ -41,12 +39,8 @@ def prepare(arguments: argparse.Namespace) -> None:
         torch.set_num_threads(arguments.threads)
 
 
-def comma_list(name: str, text: str, kind: Callable[[str], T], wanted: str) -> list[T]:
-    """``"0.5,1"`` → [0.5, 1.0] for ``kind`` float.
-
-    Raises:
-        ValueError: If a part is none of that kind; it says what was ``wanted``.
-    """
+def comma_list(name: str, text: str, kind: Callable[[str], Any], wanted: str) -> list[Any]:
+    """``"0.5,1"`` → [0.5, 1.0] for ``kind`` float; a ValueError says what was ``wanted``."""
     try:
         return [kind(part) for part in text.split(",")]
     except ValueError:
@@ -69,14 +63,13 @@ def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
 
 def task_arguments(arguments: argparse.Namespace, *others: str) -> dict[str, Any]:
     """What the command line says of the task: of its data, and of these other parameters."""
-    given = {name: getattr(arguments, name, None) for name in ("data", "cache_dir", *others)}
-    return {name: value for name, value in given.items() if value is not None}
+    every = vars(arguments)
+    return {k: every[k] for k in ("data", "cache_dir", *others) if every.get(k) is not None}
 
 
 def read_run(folder: Path, **changed: Any) -> Run:
     """As :func:`nacgraph.training.run.load_run`; its remarks are also printed on stderr."""
-    run = load_run(folder, **changed)
-    for text in run.notes:
+    for text in (run := load_run(folder, **changed)).notes:
         note(f"note: {text}")
     return run
 
