@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nacgraph.training.flags import flat
 from nacgraph.utils.check import check_at_least
 from nacgraph.utils.files import write_atomically
 from nacgraph.utils.result import write_json
