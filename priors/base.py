@@ -58,6 +58,11 @@ def get_prior(name: str, **parameters: Any) -> GraphPrior:
 
     Raises:
         ValueError: If the name is unknown, it has no such parameter, or a value is out of range.
+
+    Example:
+        >>> prior = get_prior("planted_partition", groups=2, p_in=0.9, p_out=0.1)
+        >>> prior.edge_probabilities(4)[0]
+        tensor([1.0000, 0.9000, 0.1000, 0.1000], dtype=torch.float64)
     """
     cls = PRIORS.get(name)
     known = list(inspect.signature(cls).parameters)

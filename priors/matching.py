@@ -7,11 +7,14 @@ search (search.py) serves both.
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from nacgraph.priors.base import GraphPrior, get_prior
 from nacgraph.priors.search import best, cold, graph_matching, rows, warm
 from nacgraph.utils.check import check_choice, check_whole
 from nacgraph.utils.choices import LOSSES, MATCHINGS
@@ -85,6 +88,13 @@ def match(
 
     Raises:
         ValueError: If shapes do not agree, or the method or kind is unknown.
+
+    Example:
+        >>> target = torch.tensor([[1.0, 0.9, 0.1], [0.9, 1.0, 0.1], [0.1, 0.1, 1.0]])
+        >>> order = torch.tensor([2, 0, 1])
+        >>> permutation = match(target[order][:, order], target)
+        >>> matched_loss(target[order][:, order], target, permutation)
+        tensor(0.)
     """
     _check(link, target, kind)
     check_choice(METHODS, method=method)
@@ -120,34 +130,76 @@ class MatchedLoss(nn.Module):
     could change between forward and backward, and every process finds the same one anyway.
 
     Args:
-        target: A prior's edge probabilities, (n, n).
+        target: A prior, its name, or edge probabilities (n, n).
         kind: ``mse`` or ``kl``.
         method: See :func:`match`.
         match_every: Steps between refreshes.
+        num_nodes: Size n of a prior's target; that of the first ``link`` if left out.
 
     Shapes:
         link (n, n) or (B, n, n), one permutation for the whole batch · output scalar
+
+    Raises:
+        ValueError: If an argument is none of those, the prior asks for nothing, or ``link`` has
+            another size than the target.
+
+    Example:
+        >>> from nacgraph.nn import SignatureGraph
+        >>> graph = SignatureGraph(num_nodes=32)
+        >>> prior_loss = MatchedLoss("ring_of_cliques")
+        >>> prior_loss(graph.probability()).backward()
+        >>> prior_loss
+        MatchedLoss(RingOfCliques, n=32, kind='mse', method='iterated', match_every=10)
     """
 
-    target: Tensor
+    target: Tensor | None
 
     def __init__(
-        self, target: Tensor, kind: str = "mse", method: str = "iterated", match_every: int = 10
+        self,
+        target: Tensor | GraphPrior | str,
+        kind: str = "mse",
+        method: str = "iterated",
+        match_every: int = 10,
+        num_nodes: int | None = None,
     ) -> None:
         super().__init__()
         check_whole(1, match_every=match_every)
         check_choice(METHODS, method=method)
-        _check(target, target, kind)
-        self.register_buffer("target", target.detach().clone(), persistent=False)
+        check_choice(KINDS, kind=kind)
         self.kind, self.method, self.match_every = kind, method, match_every
         self.permutation: Tensor | None = None
+        self.calls = 0
+        self.prior: GraphPrior | None = None
+        self.register_buffer("target", None, persistent=False)
+        if isinstance(target, Tensor):
+            _check(target, target, kind)
+            self.target = target.detach().clone()
+            if num_nodes not in (None, len(target)):
+                raise ValueError(f"num_nodes: expected {len(target)}, got {num_nodes}")
+        else:
+            self.prior = get_prior(target) if isinstance(target, str) else target
+            if not isinstance(self.prior, GraphPrior) or self.prior.is_none:
+                raise ValueError(
+                    "target: expected edge probabilities, or a prior that asks for some, "
+                    f"got {target!r}"
+                )
+            if num_nodes is not None:
+                self.target = self.prior.edge_probabilities(num_nodes)
 
-    def forward(self, link: Tensor, step: int) -> Tensor:
+    def forward(self, link: Tensor, step: int | None = None) -> Tensor:
+        """The loss; the permutation is refreshed where ``step``, by default the number of calls
+        so far, is a multiple of ``match_every``."""
+        if self.target is None and self.prior is not None:
+            self.target = self.prior.edge_probabilities(link.shape[-1]).to(link.device)
+            self.load_state(self.state())  # one that was loaded before the size was known
+        target = cast(Tensor, self.target)
+        if step is None:
+            step, self.calls = self.calls, self.calls + 1
         if self.permutation is None or step % self.match_every == 0:
             self.permutation = match(
-                link, self.target, self.method, self.permutation, seed=step, kind=self.kind
+                link, target, self.method, self.permutation, seed=step, kind=self.kind
             )
-        return matched_loss(link, self.target, self.permutation, self.kind)
+        return matched_loss(link, target, self.permutation, self.kind)
 
     def state(self) -> Tensor:
         """The permutation for a checkpoint, (n,); empty before the first refresh."""
@@ -155,10 +207,19 @@ class MatchedLoss(nn.Module):
 
     def load_state(self, permutation: Tensor) -> None:
         """Take up the permutation that :meth:`state` gave."""
-        n = self.target.shape[0]
-        if permutation.shape not in ((0,), (n,)):
-            raise ValueError(f"permutation: expected shape ({n},), got {tuple(permutation.shape)}")
+        if self.target is not None and permutation.shape not in ((0,), self.target.shape[:1]):
+            raise ValueError(
+                f"permutation: expected shape ({len(self.target)},), got {tuple(permutation.shape)}"
+            )
         self.permutation = permutation.clone() if len(permutation) else None
+
+    def __repr__(self) -> str:
+        what = "target" if self.prior is None else type(self.prior).__name__
+        size = "?" if self.target is None else len(self.target)
+        return (
+            f"MatchedLoss({what}, n={size}, kind={self.kind!r}, method={self.method!r}, "
+            f"match_every={self.match_every})"
+        )
 
 
 def _check(link: Tensor, target: Tensor, kind: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -168,7 +168,8 @@ class CircuitDesign:
         """The design of one sample of a conditional design."""
         if not self.conditional:
             return self
-        return replace(self, **{name: t[index] for name, t in self.descriptors().items()})
+        one: dict[str, Any] = {name: t[index] for name, t in self.descriptors().items()}
+        return replace(self, **one)
 
     def links(self, bandwidth: float | None = None) -> tuple[Tensor, Tensor]:
         """Link probabilities among processors (…, U, U) and to read-outs (…, O, U).

@@ -41,6 +41,12 @@ class SignatureKernel(nn.Module):
     Raises:
         ValueError: Names the argument, what was expected and what came.
 
+    Example:
+        >>> kernel = SignatureKernel(mode="expected")
+        >>> graph = kernel(torch.eye(3))  # orthogonal signatures link with probability 0.05
+        >>> round(graph.probability[0, 1].item(), 4)
+        0.05
+
     Source: Neural Attentive Circuits (NeurIPS 2022), eq. 2-3.
     """
 

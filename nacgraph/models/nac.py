@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from nacgraph.graph.design import CircuitDesign
 from nacgraph.graph.kernel import SAMPLED, SignatureKernel
 from nacgraph.models.config import NACConfig as NACConfig
-from nacgraph.nn import conditional, generators  # noqa: F401 (they register themselves)
 from nacgraph.nn.circuit import Circuit, CircuitOutput, PreparedCircuit
 from nacgraph.nn.generator_base import GENERATORS, BaseGenerator
 from nacgraph.nn.modfc import ModFC

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nacgraph.graph.design import CircuitDesign
 from nacgraph.nn.generator_base import BaseGenerator, register_generator
 from nacgraph.nn.generators import InitialState, check_counts
-from nacgraph.nn.init import linear
+from nacgraph.nn.init import linear, reset_all
 
 
 @register_generator("conditional")
@@ -48,8 +48,18 @@ class ConditionalGenerator(BaseGenerator):
     Raises:
         ValueError: If there is no processor or read-out, or ``heads`` does not divide ``width``.
 
+    Example:
+        >>> generate = ConditionalGenerator(
+        ...     6, 2, signature_dim=4, code_dim=5, dim=8, condition_dim=7, width=12
+        ... )
+        >>> design = generate(torch.randn(3, 9, 7))  # 3 samples of 9 tokens
+        >>> design.processor_signatures.shape, design.readout_states.shape
+        (torch.Size([3, 6, 4]), torch.Size([3, 2, 8]))
+
     Source: Neural Attentive Circuits (NeurIPS 2022), the circuit generator, conditional.
     """
+
+    kept: Tensor
 
     def __init__(
         self,
@@ -69,7 +79,8 @@ class ConditionalGenerator(BaseGenerator):
         check_counts(processors, readouts)
         if heads < 1 or width % heads:
             raise ValueError(f"heads: expected a divisor of width {width}, got {heads}")
-        self.queries = nn.Parameter(torch.randn(processors + readouts, width, generator=generator))
+        self.queries = nn.Parameter(torch.empty(processors + readouts, width))
+        self._draw_queries(generator)
         # Which queries are processors that are still there: pruning takes some away. The others
         # go on being asked, since what the kept ones became depends on them.
         self.register_buffer("kept", torch.arange(processors))
@@ -97,11 +108,23 @@ class ConditionalGenerator(BaseGenerator):
         heads = math.gcd(c.heads, c.width)
         return cls(*sizes, c.width, width=c.width, heads=heads, generator=generator)
 
+    def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
+        """Draw new queries and weights; the processors that were selected stay so."""
+        self._draw_queries(generator)
+        reset_all(*self.children(), generator=generator)
+
+    @torch.no_grad()
+    def _draw_queries(self, generator: torch.Generator | None) -> None:
+        self.queries.copy_(torch.randn(self.queries.shape, generator=generator))
+
+    def extra_repr(self) -> str:
+        readouts, width = len(self.queries) - self.processors, self.queries.shape[1]
+        return f"processors={len(self.kept)}, readouts={readouts}, width={width}"
+
     def select(self, processors: Tensor) -> ConditionalGenerator:
         """A copy that gives these processors only, in this order; read-outs all stay."""
         chosen = copy.deepcopy(self)
-        kept: Tensor = self.kept  # type: ignore[assignment]
-        chosen.kept = kept[processors.to(kept.device)]
+        chosen.kept = self.kept[processors.to(self.kept.device)]
         return chosen
 
     def forward(self, tokens: Any = None, mask: Tensor | None = None) -> CircuitDesign:
@@ -114,7 +137,7 @@ class ConditionalGenerator(BaseGenerator):
         among = self.self_norm(h)
         h = h + self.talk(among, among)
         signatures, codes = self.to_signature(h), self.to_code(h)
-        kept: Tensor = self.kept  # type: ignore[assignment]
+        kept = self.kept
         mine, outward = codes[:, : self.processors][:, kept], codes[:, self.processors :]
         return CircuitDesign(
             processor_signatures=signatures[:, : self.processors][:, kept],
@@ -139,6 +162,9 @@ class _Attend(nn.Module):
         self.value = linear(other, width, bias=False, generator=generator)
         self.out_proj = linear(width, width, generator=generator)
 
+    def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
+        reset_all(*self.children(), generator=generator)
+
     def forward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> Tensor:
         query, key, value = (
             layer(z).unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -161,6 +187,9 @@ class _FeedForward(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.first = linear(width, factor * width, generator=generator)
         self.second = linear(factor * width, out, generator=generator)
+
+    def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
+        reset_all(*self.children(), generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.second(F.gelu(self.first(self.norm(x))))

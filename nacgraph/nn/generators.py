@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nacgraph.graph.design import CircuitDesign
 from nacgraph.nn.generator_base import BaseGenerator, register_generator
-from nacgraph.nn.init import linear
+from nacgraph.nn.init import linear, reset_all
 
 
 def check_counts(processors: int, readouts: int) -> None:
@@ -22,7 +22,24 @@ def check_counts(processors: int, readouts: int) -> None:
 
 
 class InitialState(nn.Module):
-    """θ⁰, a two-layer MLP of the code: (*, K) → (*, D)."""
+    r"""The state with which a module starts, a two-layer MLP of its code.
+
+    .. math:: \theta^0_u = W_2\,\mathrm{GELU}(W_1 c_u + b_1) + b_2
+
+    Args:
+        code_dim: Width K of the code.
+        dim: Width D of the state.
+        generator: Source of the initial weights; PyTorch's own if left out.
+
+    Shapes:
+        codes (*, K) · output (*, D)
+
+    Example:
+        >>> InitialState(code_dim=4, dim=8)(torch.randn(5, 4)).shape
+        torch.Size([5, 8])
+
+    Source: Neural Attentive Circuits (NeurIPS 2022), the circuit generator.
+    """
 
     def __init__(
         self, code_dim: int, dim: int, *, generator: torch.Generator | None = None
@@ -30,6 +47,10 @@ class InitialState(nn.Module):
         super().__init__()
         self.first = linear(code_dim, dim, generator=generator)
         self.second = linear(dim, dim, generator=generator)
+
+    def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
+        """Draw new weights."""
+        reset_all(self.first, self.second, generator=generator)
 
     def forward(self, codes: Tensor) -> Tensor:
         return self.second(F.gelu(self.first(codes)))
@@ -50,8 +71,19 @@ class UnconditionalGenerator(BaseGenerator):
         frozen: Signatures do not learn (the ablation "sparse graph, not learnable").
         generator: Source of the initial descriptors and weights; PyTorch's own if left out.
 
+    Shapes:
+        output: a design whose tensors are (modules, ·)
+
     Raises:
         ValueError: If there is no processor or read-out, or ``signatures`` has another shape.
+
+    Example:
+        >>> generate = UnconditionalGenerator(6, 2, signature_dim=4, code_dim=5, dim=8)
+        >>> design = generate()
+        >>> design.processor_signatures.shape, design.readout_states.shape
+        (torch.Size([6, 4]), torch.Size([2, 8]))
+
+    Source: Neural Attentive Circuits (NeurIPS 2022), the circuit generator, unconditional.
     """
 
     def __init__(
@@ -74,21 +106,16 @@ class UnconditionalGenerator(BaseGenerator):
                 f"got {tuple(signatures.shape)}"
             )
 
-        def normal(*shape: int) -> Tensor:
-            return torch.randn(*shape, generator=generator)
+        def empty(*shape: int, learned: bool = True) -> nn.Parameter:
+            return nn.Parameter(torch.empty(*shape), requires_grad=learned)
 
-        # Only directions count, and an optimizer turns short vectors faster than long ones:
-        # about unit length, as the signatures that come from a prior have.
-        unit = signature_dim**-0.5
-        start = unit * normal(processors, signature_dim)
+        self.processor_signatures = empty(processors, signature_dim, learned=not frozen)
+        self.readout_signatures = empty(readouts, signature_dim, learned=not frozen)
+        self.processor_codes = empty(processors, code_dim)
+        self.readout_codes = empty(readouts, code_dim)
+        self._draw_descriptors(generator)
         if signatures is not None:
-            start = signatures.detach().to(start)
-        self.processor_signatures = nn.Parameter(start, requires_grad=not frozen)
-        self.readout_signatures = nn.Parameter(
-            unit * normal(readouts, signature_dim), requires_grad=not frozen
-        )
-        self.processor_codes = nn.Parameter(normal(processors, code_dim))
-        self.readout_codes = nn.Parameter(normal(readouts, code_dim))
+            self.processor_signatures.data.copy_(signatures.detach())
         self.processor_state = InitialState(code_dim, dim, generator=generator)
         self.readout_state = InitialState(code_dim, dim, generator=generator)
 
@@ -104,6 +131,28 @@ class UnconditionalGenerator(BaseGenerator):
         sizes = c.modules, c.readouts, c.signature_dim, c.code_dim, c.width
         frozen = c.wiring != "learned"
         return cls(*sizes, signatures=signatures, frozen=frozen, generator=generator)
+
+    def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
+        """Draw new descriptors and weights, also where signatures were given."""
+        self._draw_descriptors(generator)
+        reset_all(self.processor_state, self.readout_state, generator=generator)
+
+    @torch.no_grad()
+    def _draw_descriptors(self, generator: torch.Generator | None) -> None:
+        # Only directions count, and an optimizer turns short vectors faster than long ones:
+        # about unit length, as the signatures that come from a prior have.
+        for signatures in (self.processor_signatures, self.readout_signatures):
+            unit = signatures.shape[1] ** -0.5
+            signatures.copy_(unit * torch.randn(signatures.shape, generator=generator))
+        for codes in (self.processor_codes, self.readout_codes):
+            codes.copy_(torch.randn(codes.shape, generator=generator))
+
+    def extra_repr(self) -> str:
+        (processors, signature), code = self.processor_signatures.shape, self.processor_codes.shape
+        return (
+            f"processors={processors}, readouts={len(self.readout_codes)}, "
+            f"signature_dim={signature}, code_dim={code[1]}"
+        )
 
     def select(self, processors: Tensor) -> UnconditionalGenerator:
         """A copy that holds these processors only, in this order; read-outs all stay."""

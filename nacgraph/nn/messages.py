@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from nacgraph.graph.forms import BiasGraph, Graph
 from nacgraph.nn.attention import Attention
+from nacgraph.nn.init import reset_all
 from nacgraph.nn.modfc import ModFC, modulations
 from nacgraph.ops.pointwise import gated
 
@@ -34,6 +35,14 @@ class ModAttention(nn.Module):
         query (B, R, D) · key, value (B, N, D) · out_gate (R, H·d) or (B, R, H·d) ·
         output (B, R, D)
 
+    Example:
+        >>> attention = ModAttention(8, code_dim=4, heads=2, head_dim=4)
+        >>> x, codes, graph = torch.randn(2, 5, 8), torch.randn(5, 4), torch.randn(5, 3)
+        >>> gates = attention.modulations(codes, codes)
+        >>> graph = SignatureKernel(mode="expected")(graph)
+        >>> attention(*(x * gate for gate in gates[:3]), graph, gates[3]).shape
+        torch.Size([2, 5, 8])
+
     Source: Neural Attentive Circuits (NeurIPS 2022), eq. 3.
     """
 
@@ -55,6 +64,10 @@ class ModAttention(nn.Module):
         self.value = ModFC(dim, inner, code_dim, bias=False, generator=generator)
         self.out_proj = ModFC(inner, dim, code_dim, generator=generator)
         self.attention = Attention(backend)
+
+    def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
+        """Draw new weights."""
+        reset_all(*self.layers, generator=generator)
 
     @property
     def layers(self) -> tuple[ModFC, ModFC, ModFC, ModFC]:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nacgraph.nn.init import fan_in_normal_
+from nacgraph.nn.init import fan_in_normal_, reset_all
 from nacgraph.ops.pointwise import gated_geglu, gated_norm
 
 
@@ -23,7 +23,6 @@ class ModFC(nn.Module):
         out_features: Width O of the result.
         code_dim: Width K of the code.
         bias: Whether b exists.
-        gain: Scale of the initial W, relative to one that keeps the input's scale.
         generator: Source of the initial weights; PyTorch's own if left out.
 
     Shapes:
@@ -31,6 +30,13 @@ class ModFC(nn.Module):
 
     Raises:
         ValueError: If ``in_features < 2``, or if a last axis has the wrong width.
+
+    Example:
+        >>> layer = ModFC(8, 16, code_dim=4)
+        >>> layer
+        ModFC(in_features=8, out_features=16, code_dim=4, bias=True)
+        >>> layer(torch.randn(2, 5, 8), torch.randn(5, 4)).shape  # 5 modules, 2 samples
+        torch.Size([2, 5, 16])
 
     Source: Neural Attentive Circuits (NeurIPS 2022), eq. 1.
     """
@@ -41,19 +47,32 @@ class ModFC(nn.Module):
         out_features: int,
         code_dim: int,
         bias: bool = True,
-        gain: float = 1.0,
         *,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         if in_features < 2:
             raise ValueError(f"in_features: expected at least 2, got {in_features}")
+        self.in_features, self.out_features, self.code_dim = in_features, out_features, code_dim
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
-        self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
+        self.bias = nn.Parameter(torch.empty(out_features)) if bias else None
         self.code_weight = nn.Parameter(torch.empty(in_features, code_dim))
-        self.alpha = nn.Parameter(torch.tensor(0.1))
-        fan_in_normal_(self.weight, gain, generator=generator)
+        self.alpha = nn.Parameter(torch.empty(()))
+        self.reset_parameters(generator=generator)
+
+    def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
+        """Draw new weights; b starts at 0 and alpha at 0.1."""
+        fan_in_normal_(self.weight, generator=generator)
         fan_in_normal_(self.code_weight, generator=generator)
+        nn.init.constant_(self.alpha, 0.1)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def extra_repr(self) -> str:
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"code_dim={self.code_dim}, bias={self.bias is not None}"
+        )
 
     def modulation(self, code: Tensor) -> Tensor:
         """The gate 1 + α·LN(W_c c) of each module: code (*, K) → (*, I)."""
@@ -112,6 +131,17 @@ class ModFFN(nn.Module):
 
     Shapes:
         x (*, D) · code (*, K), leading axes broadcast to those of x · output (*, D)
+
+    Raises:
+        ValueError: If factor·dim is not an even number of at least 2, or the codes have another
+            width.
+
+    Example:
+        >>> layer = ModFFN(8, code_dim=4)
+        >>> layer(torch.randn(2, 5, 8), torch.randn(5, 4)).shape
+        torch.Size([2, 5, 8])
+
+    Source: Neural Attentive Circuits (NeurIPS 2022), the ModFFN of its blocks.
     """
 
     def __init__(
@@ -121,9 +151,17 @@ class ModFFN(nn.Module):
         hidden = factor * dim
         if factor < 1 or hidden % 2:
             raise ValueError(f"factor: expected factor·dim even and positive, got {factor}·{dim}")
+        self.dim, self.code_dim, self.factor = dim, code_dim, factor
         self.norm = nn.LayerNorm(dim)
         self.expand = ModFC(dim, hidden, code_dim, generator=generator)
         self.contract = ModFC(hidden // 2, dim, code_dim, generator=generator)
+
+    def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
+        """Draw new weights."""
+        reset_all(*self.children(), generator=generator)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, code_dim={self.code_dim}, factor={self.factor}"
 
     @property
     def layers(self) -> tuple[ModFC, ModFC]:

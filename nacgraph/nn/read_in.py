@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from nacgraph.nn.gates import Gates
+from nacgraph.nn.init import reset_all
 from nacgraph.nn.modfc import ModFC, ModFFN, modulations
 from nacgraph.nn.skmdpa import folded_attention
 from nacgraph.ops.pointwise import gated, gated_norm
@@ -110,6 +111,10 @@ class ReadIn(BaseReadIn):
         self.value = ModFC(token_dim, inner, code_dim, bias=False, generator=generator)
         self.out_proj = ModFC(inner, dim, code_dim, generator=generator)
         self.ffn = ModFFN(dim, code_dim, factor=factor, generator=generator)
+
+    def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
+        """Draw new weights."""
+        reset_all(*self.children(), generator=generator)
 
     def norm_tokens(self, tokens: Tensor) -> Tensor:
         """Layer-normed tokens."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from nacgraph.graph.forms import BiasGraph, Graph
 from nacgraph.nn.gates import Gates
-from nacgraph.nn.init import linear
+from nacgraph.nn.init import linear, reset_all
 from nacgraph.nn.messages import ModAttention
 from nacgraph.nn.modfc import ModFFN, modulations
 from nacgraph.ops.pointwise import gated_norm
@@ -36,6 +36,15 @@ class ReadOut(nn.Module):
         states (B, U, D), of the processors · readout_states (O, D) or (B, O, D) · output: logits
         (B, C), confidence (B, O) summing to one, read-out states (B, O, D)
 
+    Example:
+        >>> read_out = ReadOut(8, code_dim=4, heads=2, head_dim=4, num_classes=3)
+        >>> codes, signatures = torch.randn(7, 4), torch.randn(7, 5)  # 5 processors, 2 read-outs
+        >>> graph = SignatureKernel(mode="expected")(signatures[5:], signatures[:5])
+        >>> gates = read_out.modulations(codes[5:], codes[:5])
+        >>> logits, confidence, _ = read_out(torch.randn(2, 5, 8), torch.randn(2, 8), graph, gates)
+        >>> logits.shape, confidence.shape
+        (torch.Size([2, 3]), torch.Size([2, 2]))
+
     Source: Neural Attentive Circuits (NeurIPS 2022), section 2.2.
     """
 
@@ -60,6 +69,10 @@ class ReadOut(nn.Module):
         self.ffn = ModFFN(dim, code_dim, factor=factor, generator=generator)
         self.confidence = linear(dim, 1, generator=generator)
         self.head = linear(dim, num_classes, generator=generator)
+
+    def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
+        """Draw new weights."""
+        reset_all(*self.children(), generator=generator)
 
     def modulations(self, readout_codes: Tensor, processor_codes: Tensor) -> Gates:
         """Gates of the processors (key, value), of the read-outs (query, output) and their FFN."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nacgraph.nn.init import linear
+from nacgraph.nn.init import linear, reset_all
 from nacgraph.ops.recurrence import recur_both_ways, turn_both_ways
 
 _ROUND = 64  # symbols to multiples of which a window's input is rounded up
@@ -32,6 +32,7 @@ class WindowMLP(nn.Module):
         dilation: Distance from one of them to the next.
         memory: Longest time scale of the memory, in tokens; 0 is none.
         selective: Whether tokens say what the memory keeps.
+        generator: Source of the initial weights; PyTorch's own if left out.
 
     Shapes:
         x (B, T, D) · mask (B, T) bool, True where real · output (B, T, D), zero at padding
@@ -39,6 +40,13 @@ class WindowMLP(nn.Module):
     Raises:
         ValueError: If ``window`` is even or not positive, ``dilation`` is not positive, or
             ``selective`` has no memory.
+
+    Example:
+        >>> block = WindowMLP(8, window=3, memory=100)
+        >>> block(torch.randn(2, 5, 8), torch.ones(2, 5, dtype=torch.bool)).shape
+        torch.Size([2, 5, 8])
+
+    Source: ours; a residual block as in MLP-Mixer (arXiv 2105.01601), over windows.
     """
 
     def __init__(
@@ -65,6 +73,13 @@ class WindowMLP(nn.Module):
         self.out = linear(dim, dim, generator=generator)
         kind = SelectiveMemory if selective else LinearMemory
         self.memory = kind(dim, memory, generator=generator) if memory else None
+
+    def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
+        """Draw new weights."""
+        reset_all(*self.children(), generator=generator)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.out.out_features}, window={self.window}, dilation={self.dilation}"
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         real = mask.unsqueeze(-1)
@@ -121,6 +136,10 @@ class LinearMemory(nn.Module):
     Raises:
         ValueError: If ``longest`` is below 1.
 
+    Example:
+        >>> LinearMemory(8, longest=100)(torch.randn(2, 5, 8)).shape
+        torch.Size([2, 5, 8])
+
     Source: diagonal linear recurrences as in LRU (arXiv 2303.06349), real and both ways, like
     Mega's moving averages (arXiv 2209.10655).
     """
@@ -132,8 +151,22 @@ class LinearMemory(nn.Module):
         _check_scale(longest)
         self.into = linear(dim, 2 * dim, bias=False, generator=generator)
         self.back = linear(2 * dim, dim, bias=False, generator=generator)
-        scales = torch.logspace(0, math.log10(longest), dim).repeat(2)
-        self.log_rate = nn.Parameter(-scales.log())
+        self.longest = longest
+        self.log_rate = nn.Parameter(torch.empty(2 * dim))
+        self._set_rates()
+
+    def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
+        """Draw new weights; the time scales start again as they did."""
+        reset_all(self.into, self.back, generator=generator)
+        self._set_rates()
+
+    @torch.no_grad()
+    def _set_rates(self) -> None:
+        scales = torch.logspace(0, math.log10(self.longest), len(self.log_rate) // 2).repeat(2)
+        self.log_rate.copy_(-scales.log())
+
+    def extra_repr(self) -> str:
+        return f"dim={self.into.in_features}, longest={self.longest}"
 
     def forward(self, h: Tensor) -> Tensor:
         rate = self.log_rate.exp()
@@ -169,6 +202,10 @@ class SelectiveMemory(nn.Module):
     Raises:
         ValueError: If ``longest`` is below 1 or ``dim`` no multiple of 4.
 
+    Example:
+        >>> SelectiveMemory(8, longest=100)(torch.randn(2, 5, 8)).shape
+        torch.Size([2, 5, 8])
+
     Source: gated diagonal recurrences as in Griffin's RG-LRU (arXiv 2402.19427); gates that turn
     can track states which real positive ones cannot (arXiv 2411.12537).
     """
@@ -182,13 +219,26 @@ class SelectiveMemory(nn.Module):
             raise ValueError(f"dim must be a multiple of 4 for a selective memory, got {dim}")
         self.into = linear(dim, 2 * dim, bias=False, generator=generator)
         self.back = linear(2 * dim, dim, bias=False, generator=generator)
-        scales = torch.logspace(0, math.log10(longest), dim // 2).repeat(2)
-        self.keep_bias = nn.Parameter(-torch.log(torch.expm1(1 / scales)))  # σ of it: exp(-1/τ)
+        self.longest = longest
+        self.keep_bias = nn.Parameter(torch.empty(dim))
         self.keep = linear(dim, dim, bias=False, generator=generator)
         self.turn = linear(dim, dim, bias=False, generator=generator)
-        with torch.no_grad():
-            self.turn.weight[0::2] = 0
-            self.turn.weight[1::2] *= 2
+        self._set_gates()
+
+    def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
+        """Draw new weights; the time scales start again as they did."""
+        reset_all(*self.children(), generator=generator)
+        self._set_gates()
+
+    @torch.no_grad()
+    def _set_gates(self) -> None:
+        scales = torch.logspace(0, math.log10(self.longest), len(self.keep_bias) // 2).repeat(2)
+        self.keep_bias.copy_(-torch.log(torch.expm1(1 / scales)))  # σ of it: exp(-1/τ)
+        self.turn.weight[0::2] = 0
+        self.turn.weight[1::2] *= 2
+
+    def extra_repr(self) -> str:
+        return f"dim={self.into.in_features}, longest={self.longest}"
 
     def forward(self, h: Tensor) -> Tensor:
         inputs, logit, angle = self.into(h), self.keep(h) + self.keep_bias, self.turn(h)

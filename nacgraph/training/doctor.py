@@ -93,9 +93,9 @@ def _estimate(config: RunConfig) -> tuple[Estimate | None, str]:
 
 
 def _scatter() -> str:
-    from nacgraph.ops.scatter import torch_scatter
+    from torch_geometric.typing import WITH_TORCH_SCATTER
 
-    return "torch_scatter" if torch_scatter is not None else "torch: index_add, scatter_reduce"
+    return "torch_scatter" if WITH_TORCH_SCATTER else "torch: scatter_add, scatter_reduce"
 
 
 def _cpu() -> dict[str, Any]:
@@ -193,7 +193,7 @@ def lines(found: dict[str, Any]) -> list[str]:
     memory = found["memory"]
     rows = [
         ("versions", known),
-        ("scatter", f"sums and softmax of segments by {found['scatter']}"),
+        ("scatter", f"torch_geometric works with {found['scatter']}"),
         ("processor", f"{cpu['model']}, {cpu['cores']} cores, {cpu['vectors']}{bf16}"),
         ("threads", f"torch {threads['torch']}, OMP_NUM_THREADS {threads['OMP_NUM_THREADS']}"),
         ("memory", f"{_size(memory['total'])}, {_size(memory['free'])} free"),

@@ -101,7 +101,7 @@ class RunFolder:
         """Make the folder, its configuration, and what is to be known of its data."""
         self.path.mkdir(parents=True, exist_ok=True)
         classes = None if task.classes is None else list(task.classes)
-        parts = [type(task)]
+        parts: list[type] = [type(task)]
         with suppress(ValueError):  # weights need no prior, so a pruned run may have lost its own
             parts.append(type(get_prior(config.prior, **config.prior_set)))
         plugins = plugins_of(config.plugin, *parts)

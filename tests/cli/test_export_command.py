@@ -84,8 +84,8 @@ def test_an_onnx_file_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_above_the_tolerance_nothing_is_kept(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = tmp_path / "new" / "circuit.pt2"
-    strict = [str(run), "--format", "torch", "--out", str(out), "--tolerance", "1e-12"]
+    out = tmp_path / "new" / "circuit.onnx"
+    strict = [str(run), "--out", str(out), "--tolerance", "1e-12"]
     assert main([*strict, "--mode", "threshold", "--samples", "5"]) == 2
     said = capsys.readouterr()
     assert said.out == "" and not out.parent.exists()

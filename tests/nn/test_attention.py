@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,12 +14,13 @@ from hypothesis import strategies as st
 from reference import naive_attention, naive_read_in
 from torch import Tensor
 from torch.autograd import gradcheck
+from torch_geometric import EdgeIndex
 
-import nacgraph.ops.scatter as scatter
 from nacgraph import ReadIn
 from nacgraph.graph.forms import FullGraph, SampledGraph
 from nacgraph.graph.kernel import SignatureKernel
 from nacgraph.nn.attention import Attention, choose
+from nacgraph.nn.skmdpa import SKMDPA
 
 
 def random_graph(
@@ -91,17 +97,44 @@ def test_backends_agree_in_single_precision(generator: torch.Generator) -> None:
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-8)
 
 
-def test_torch_scatter_and_pytorch_agree(
-    generator: torch.Generator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # Without torch_scatter installed both runs take PyTorch's path; with it, this compares.
+def test_skmdpa_takes_plain_edges(generator: torch.Generator) -> None:
     graph = random_graph(generator, (9, 7), 0.3, torch.float64)
-    inputs = normals(generator, *((2, n, 2, 4) for n in (9, 7, 7)))
-    here = run(Attention("scatter"), graph, inputs)
-    monkeypatch.setattr(scatter, "torch_scatter", None)
-    plain = run(Attention("scatter"), graph, inputs)
-    for one, other in zip(here, plain, strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+    query, key, value = normals(generator, *((2, n, 2, 4) for n in (9, 7, 7)))
+    wanted = SKMDPA()(query, key, value, graph)
+    edge_index, log_weight = graph.edges()
+    order = torch.randperm(len(log_weight), generator=generator)
+    for edges in (edge_index[:, order], EdgeIndex(edge_index[:, order], sparse_size=(7, 9))):
+        found = SKMDPA()(query, key, value, edges, log_weight[order])
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12)
+    alone = SKMDPA()(query[0], key[0], value[0], edge_index, log_weight)  # without a batch axis
+    torch.testing.assert_close(alone, wanted[0], rtol=0, atol=1e-12)
+    unit = SampledGraph(graph.probability, torch.zeros_like(graph.log_weight), graph.mask)
+    plain = SKMDPA()(query, key, value, edge_index)  # no weight is a weight of one
+    torch.testing.assert_close(plain, SKMDPA()(query, key, value, unit), rtol=0, atol=1e-12)
+    with pytest.raises(ValueError, match="log_weight: expected None, since a graph brings its own"):
+        SKMDPA()(query, key, value, graph, log_weight)
+    with pytest.raises(ValueError, match=r"log_weight: expected shape"):
+        SKMDPA()(query, key, value, edge_index, log_weight[1:])
+
+
+@pytest.mark.parametrize("package", ["", "raise OSError('built against another torch')"])
+def test_no_torch_scatter_is_needed(package: str, tmp_path: Path) -> None:
+    (tmp_path / "torch_scatter.py").write_text(package)
+    code = """
+import torch
+from nacgraph.nn import SKMDPA
+x, w = torch.arange(12.0).view(3, 2, 2).requires_grad_(), torch.zeros(3, requires_grad=True)
+out = SKMDPA()(x, x, x, torch.tensor([[0, 1, 2], [1, 1, 0]]), w)
+out.square().sum().backward()
+print(torch.isfinite(w.grad).all().item(), torch.equal(out[0], x[2]), out[2].abs().sum().item())
+"""
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+    )
+    assert result.stdout.split() == ["True", "True", "0.0"], result.stderr
 
 
 @pytest.mark.parametrize("backend", ["fused", "scatter", "dense"])

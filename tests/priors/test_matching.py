@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nacgraph.priors import MatchedLoss, get_prior, match, matched_loss
+from nacgraph.priors import GraphPrior, MatchedLoss, get_prior, match, matched_loss
 from nacgraph.priors.matching import KINDS, METHODS
 
 
@@ -167,11 +167,41 @@ def test_relabelling_the_modules_leaves_the_loss() -> None:
     assert one.item() == pytest.approx(other.item(), abs=1e-12)
 
 
+@pytest.mark.parametrize("given", ["ring_of_cliques", get_prior("ring_of_cliques")])
+@pytest.mark.parametrize("num_nodes", [None, 40])
+def test_a_prior_is_its_target(given: str | GraphPrior, num_nodes: int | None) -> None:
+    link, target, _ = planted("ring_of_cliques", 40, 0.05, seed=4)
+    loss, wanted = MatchedLoss(given, num_nodes=num_nodes), MatchedLoss(target)
+    assert f"n={num_nodes or '?'}" in repr(loss)
+    for step in range(3):
+        assert torch.equal(loss(link), wanted(link, step))
+    resumed = MatchedLoss(given)
+    resumed.load_state(loss.state())  # before it knows any size
+    assert torch.equal(resumed(link, 1), loss(link, 1)) and not loss.state_dict()
+    with pytest.raises(ValueError, match=r"link: expected shape \(40, 40\)"):
+        loss(link[:4, :4])
+
+
+def test_calls_count_as_steps() -> None:
+    link, target, _ = planted("ring_of_cliques", 40, 0.05, seed=4)
+    order = torch.randperm(40)
+    moved = link[order][:, order]
+    loss, wanted = (MatchedLoss(target, match_every=2) for _ in range(2))
+    for step, one in enumerate((link, moved, moved)):
+        assert torch.equal(loss(one), wanted(one, step))
+
+
 def test_nan_gives_a_nan_loss_and_no_traceback() -> None:
     target = random_link(6, 0)
     link = target.clone()
     link[2, 3] = float("nan")
     assert MatchedLoss(target)(link, 0).isnan()
+
+
+def _resume_at_another_size(link: Tensor) -> None:
+    loss = MatchedLoss("ring_of_cliques")
+    loss.load_state(torch.arange(4))
+    loss(link)
 
 
 @pytest.mark.parametrize(
@@ -185,6 +215,11 @@ def test_nan_gives_a_nan_loss_and_no_traceback() -> None:
         (lambda x: matched_loss(x, x, torch.arange(4)), "permutation: expected shape"),
         (lambda x: MatchedLoss(x, match_every=0), "match_every: expected a whole number"),
         (lambda x: MatchedLoss(x).load_state(torch.arange(4)), "permutation: expected shape"),
+        (lambda x: MatchedLoss(x, num_nodes=4), "num_nodes: expected 5, got 4"),
+        (lambda x: MatchedLoss("none"), "target: expected edge probabilities, or a prior"),
+        (lambda x: MatchedLoss(3.0), "target: expected edge probabilities, or a prior"),
+        (lambda x: MatchedLoss("ring"), "ring"),
+        (lambda x: _resume_at_another_size(x), r"permutation: expected shape \(5,\), got \(4,\)"),
     ],
 )
 def test_wrong_arguments_are_told(call, message: str) -> None:  # type: ignore[no-untyped-def]

@@ -139,7 +139,7 @@ def test_later_layers_win(tmp_path: Path) -> None:
 def test_datasets_are_asked_for_by_name(tmp_path: Path) -> None:
     path = write(tmp_path, fields={"data": "$photos"}, data={"photos": "a folder of photographs"})
     recipe = read_recipe(path)
-    with pytest.raises(ConfigError, match=r"wants photos \(a folder of photographs\): --data pho"):
+    with pytest.raises(ConfigError, match=r"needs photos \(a folder of photographs\): --data pho"):
         recipe.cells("smoke")
     with pytest.raises(ConfigError, match="data: expected one of photos, got 'fotos'"):
         recipe.cells("smoke", data={"fotos": "x", "photos": "y"})
@@ -152,7 +152,7 @@ def test_datasets_are_asked_for_by_name(tmp_path: Path) -> None:
         }
     }
     recipe = read_recipe(write(tmp_path, after=after, data={"photos": "a folder of photographs"}))
-    with pytest.raises(ConfigError, match=r"scale small wants photos \(a folder of photographs\)"):
+    with pytest.raises(ConfigError, match=r"scale small needs photos \(a folder of photographs\)"):
         recipe.cells("small")
     for scale, tail in (("smoke", ()), ("small", ("--dataset", "/x"))):
         cells = recipe.cells(scale, data={"photos": "/x"})

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from nacgraph.graph.forms import BiasGraph, Graph
 from nacgraph.nn.gates import Gates
-from nacgraph.nn.init import linear
+from nacgraph.nn.init import linear, reset_all
 from nacgraph.nn.messages import ModAttention
 from nacgraph.nn.modfc import ModFC, ModFFN, modulations
 from nacgraph.nn.propagators.base import BasePropagator, register_propagator
@@ -31,6 +31,12 @@ class GatedPropagator(BasePropagator):
     states away.
 
     Args and Shapes as of :class:`~nacgraph.nn.propagators.skmdpa.Propagator`.
+
+    Example:
+        >>> propagator = GatedPropagator(8, code_dim=4, heads=2, head_dim=4)
+        >>> graph = SignatureKernel(mode="expected")(torch.randn(5, 3))
+        >>> propagator(torch.randn(2, 5, 8), torch.randn(5, 4), graph).shape
+        torch.Size([2, 5, 8])
 
     Source: Gated Graph Sequence Neural Networks (ICLR 2016), the update; Stabilizing Transformers
     for Reinforcement Learning (ICML 2020), the bias that starts near the identity.
@@ -57,8 +63,16 @@ class GatedPropagator(BasePropagator):
         self.candidate = linear(dim, dim, generator=generator)
         self.state_candidate = linear(dim, dim, bias=False, generator=generator)
         self.ffn = ModFFN(dim, code_dim, factor=factor, generator=generator)
-        with torch.no_grad():
-            self.open.bias[dim:] = -KEEP  # type: ignore[index]
+        self._shut()
+
+    def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
+        """Draw new weights; the update gate starts nearly shut."""
+        reset_all(*self.children(), generator=generator)
+        self._shut()
+
+    @torch.no_grad()
+    def _shut(self) -> None:
+        self.open.bias[self.open.bias.shape[0] // 2 :] = -KEEP  # type: ignore[index, union-attr]
 
     def modulations(self, codes: Tensor) -> Gates:
         """The gates of its attention, of the layer that opens the unit, and of its ModFFN."""
@@ -74,4 +88,5 @@ class GatedPropagator(BasePropagator):
         opened = self.open.project(gated(message, opening)) + self.state_open(normed)
         reset, update = torch.sigmoid(opened).chunk(2, dim=-1)
         new = torch.tanh(self.candidate(message) + self.state_candidate(reset * normed))
-        return self.ffn(torch.lerp(states, new, update), codes, ffn)
+        # Not torch.lerp: under autocast the three have different types.
+        return self.ffn(states + update * (new - states), codes, ffn)

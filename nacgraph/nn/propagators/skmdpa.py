@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from nacgraph.graph.forms import BiasGraph, Graph
 from nacgraph.nn.gates import Gates
+from nacgraph.nn.init import reset_all
 from nacgraph.nn.messages import ModAttention
 from nacgraph.nn.modfc import ModFFN, modulations
 from nacgraph.nn.propagators.base import BasePropagator, register_propagator
@@ -34,6 +35,12 @@ class Propagator(BasePropagator):
     Shapes:
         states (B, U, D) · codes (U, K) or (B, U, K) · output (B, U, D)
 
+    Example:
+        >>> propagator = Propagator(8, code_dim=4, heads=2, head_dim=4)
+        >>> graph = SignatureKernel(mode="expected")(torch.randn(5, 3))
+        >>> propagator(torch.randn(2, 5, 8), torch.randn(5, 4), graph).shape
+        torch.Size([2, 5, 8])
+
     Source: Neural Attentive Circuits (NeurIPS 2022), section 2.2.
     """
 
@@ -54,6 +61,10 @@ class Propagator(BasePropagator):
             dim, code_dim, heads, head_dim, backend=backend, generator=generator
         )
         self.ffn = ModFFN(dim, code_dim, factor=factor, generator=generator)
+
+    def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
+        """Draw new weights."""
+        reset_all(*self.children(), generator=generator)
 
     def modulations(self, codes: Tensor) -> Gates:
         """The gates of its attention (query, key, value, output) and of its ModFFN."""
