@@ -25,7 +25,7 @@ SHARED: dict[str, dict[str, Any]] = {  # arguments of several commands, as argpa
 def add_shared(parser: argparse.ArgumentParser, *names: str, **helps: str) -> None:
     """Add those of :data:`SHARED` that a command has, some with a help text of its own."""
     for name in names:
-        own = {"help": helps[name]} if name in helps else {}
+        own = {"help": helps.get(name, SHARED[name].get("help"))}
         parser.add_argument("--" + name.replace("_", "-"), **{**SHARED[name], **own})
 
 
@@ -33,13 +33,13 @@ def prepare(arguments: argparse.Namespace) -> None:
     """Run the plugins, and set PyTorch's threads where the command has ``--threads``."""
     for path in arguments.plugin:
         load_plugin(path)
-    if getattr(arguments, "threads", 0):
+    if threads := getattr(arguments, "threads", 0):
         import torch
 
-        torch.set_num_threads(arguments.threads)
+        torch.set_num_threads(threads)
 
 
-def comma_list(name: str, text: str, kind: Callable[[str], Any], wanted: str) -> list[Any]:
+def comma_list(name: str, text: str, kind: Callable[[str], Any], wanted: str) -> list:
     """``"0.5,1"`` → [0.5, 1.0] for ``kind`` float; a ValueError says what was ``wanted``."""
     try:
         return [kind(part) for part in text.split(",")]
@@ -63,18 +63,18 @@ def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
 
 def task_arguments(arguments: argparse.Namespace, *others: str) -> dict[str, Any]:
     """What the command line says of the task: of its data, and of these other parameters."""
-    every = vars(arguments)
-    return {k: every[k] for k in ("data", "cache_dir", *others) if every.get(k) is not None}
+    names = ("data", "cache_dir", *others)
+    return {n: v for n in names if (v := getattr(arguments, n, None)) is not None}
 
 
 def read_run(folder: Path, **changed: Any) -> Run:
     """As :func:`nacgraph.training.run.load_run`; its remarks are also printed on stderr."""
-    for text in (run := load_run(folder, **changed)).notes:
-        note(f"note: {text}")
+    run = load_run(folder, **changed)
+    note(*(f"note: {text}" for text in run.notes))
     return run
 
 
 def read_circuit(folder: Path, **changed: Any) -> Run:
-    """As :func:`read_run`, for what looks at a circuit: a run without one is a ValueError."""
+    """As :func:`read_run`; a ValueError, before anything is read, if the run has no circuit."""
     require_circuit(read_config(folder), folder)
     return read_run(folder, **changed)
