@@ -11,13 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentParser
 
 from nacgraph.tasks.config import TASKS
 from nacgraph.training.config import Parsed, Text, layered
 from nacgraph.training.flags import PAIRS, Flag, choices_of_names, flags, path_of
 from nacgraph.training.run_config import to_yaml
+from nacgraph.utils import yaml12
 from nacgraph.utils.errors import nearest
 from nacgraph.utils.fields import expected, problem
 
@@ -95,8 +95,8 @@ def _pairs(texts: list[str]) -> tuple[dict[str, Any], list[str]]:
     split = [part.partition("=") for part in parts]
     wrong = [part for part in parts if "=" not in part]
     try:
-        return {k: yaml.safe_load(v) for k, _, v in split}, wrong
-    except yaml.YAMLError:
+        return {k: yaml12.load(v) for k, _, v in split}, wrong
+    except ValueError:
         return {}, [*wrong, *parts]
 
 

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nacgraph.cli.answer import note
 from nacgraph.training.run import Run, load_run, read_config, require_circuit
+from nacgraph.utils import yaml12
 from nacgraph.utils.registry import load_plugin
 
 SHARED: dict[str, dict[str, Any]] = {  # arguments of several commands, as argparse adds them
@@ -55,8 +54,8 @@ def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
         if not key.strip() or not equals:
             raise ValueError(f"{flag}: expected KEY=VALUE, got {pair!r}")
         try:
-            found[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            found[key.strip()] = yaml12.load(value)
+        except ValueError:
             raise ValueError(f"{flag}: {key}: expected a plain value, got {value!r}") from None
     return found
 

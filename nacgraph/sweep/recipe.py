@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -13,9 +14,11 @@ from nacgraph.training.run_config import read_yaml
 from nacgraph.utils.errors import ConfigError, nearest
 
 KEYS = ("title", "about", "axes", "baseline", "sections", "fields", "data", "scales", "after")
-SCALE_KEYS = ("note", "seeds", "fields", "points", "skip")
-AFTER_KEYS = ("command", "result", "columns", "series", "only", "flags")
-SERIES_KEYS = ("path", "x", "y", "labels", "levels")
+READING = ("analyze", "embed", "fewshot", "prune", "renditions")
+"""Commands that a recipe may ask for: they read a run and write into the folder of ``--out``."""
+OURS = ("cache_dir", "out", "plugin", "resume", "seed")  # fields that no recipe sets
+MOST = 100_000  # cells
+OWN_FOLDERS = ("cells", "logs", "submitit")  # of a sweep
 
 Fields = dict[str, Any]
 Points = dict[str, str]
@@ -121,6 +124,8 @@ class Recipe:
         seeds = plan.get("seeds", 3) if seeds is None else seeds
         if seeds < 1:
             raise ConfigError([f"seeds: expected at least 1, got {seeds}"])
+        if (count := seeds * math.prod(map(len, self.axes.values()))) > MOST:
+            raise ConfigError([f"cells: expected at most {MOST:,}, got {count:,}"])
         known = list(self.data)
         problems = [
             f"data: expected one of {', '.join(known) or 'none'}, got {nearest(name, known)}"
@@ -156,6 +161,14 @@ class Recipe:
         return cells
 
 
+def names_of(fields_: Mapping[str, Any]) -> Iterator[str]:
+    """Names of fields, those within mappings too; what is no name of a field stays whole."""
+    for name, value in fields_.items():
+        yield re.split(r"[^\w.-]", str(name))[0]
+        if isinstance(value, Mapping):
+            yield from names_of(value)
+
+
 def _named(values: Iterable[Any]) -> list[str]:
     """Names of the datasets among fields' values or a command's words."""
     return [v[1:] for v in values if isinstance(v, str) and v.startswith("$")]
@@ -183,20 +196,20 @@ def read_recipe(path: Path) -> Recipe:
     problems += [
         f"{key}: expected, got none" for key in ("title", "axes", "scales") if not found.get(key)
     ]
+    problems += [text for key in KEYS for text in misshapen(key, found.get(key), SHAPES[key])]
     if problems:
         raise ConfigError([f"{path}: {text}" for text in problems])
-    axes = {name: _points(name, value, problems) for name, value in found["axes"].items()}
-    scales = {name: dict(value or {}) for name, value in found["scales"].items()}
+    axes = {name: _points(name, value) for name, value in found["axes"].items()}
     after = [_after(name, value, problems) for name, value in (found.get("after") or {}).items()]
     recipe = Recipe(
         title=str(found["title"]),
-        about=str(found.get("about", "")).strip(),
+        about=str(found.get("about") or "").strip(),
         axes=axes,
         baseline={axis: str(point) for axis, point in (found.get("baseline") or {}).items()},
         sections=str(found.get("sections") or ""),
         fields=dict(found.get("fields") or {}),
         data=dict(found.get("data") or {}),
-        scales=scales,
+        scales={name: _scale(value or {}) for name, value in found["scales"].items()},
         after=[each for each in after if each is not None],
     )
     problems += _loose_ends(recipe)
@@ -205,50 +218,139 @@ def read_recipe(path: Path) -> Recipe:
     return recipe
 
 
-def _points(axis: str, value: Any, problems: list[str]) -> dict[str, Fields]:
-    """``[0.1, 0.3]`` → two values of the field of the axis' name; a mapping is taken as it is."""
-    if isinstance(value, list) and value:
-        return {f"{axis}={each}": {axis: each} for each in value}
-    if isinstance(value, Mapping) and value:
-        wrong = [name for name, fields_ in value.items() if not isinstance(fields_ or {}, Mapping)]
-        problems += [
-            f"axes: {axis}: {name}: expected fields, got {value[name]!r}" for name in wrong
-        ]
-        return {str(name): dict(f or {}) for name, f in value.items() if name not in wrong}
-    problems.append(f"axes: {axis}: expected a list of values or names with fields, got {value!r}")
-    return {}
+PLAIN = (str, int, float, bool)
+ANY = object()
+SHAPES: dict[str, Any] = {
+    "title": PLAIN,
+    "about": PLAIN,
+    "axes": {str: ([PLAIN], {PLAIN: {str: ANY}})},
+    "baseline": {str: PLAIN},
+    "sections": PLAIN,
+    "fields": {str: ANY},
+    "data": {str: PLAIN},
+    "scales": {
+        str: {
+            "note": PLAIN,
+            "seeds": int,
+            "fields": {str: ANY},
+            "points": {PLAIN: {str: ANY}},
+            "skip": [[PLAIN]],
+        }
+    },
+    "after": {
+        str: {
+            "command": [PLAIN],
+            "result": str,
+            "columns": {str: str},
+            "series": {"path": PLAIN, "x": str, "y": str, "labels": [PLAIN], "levels": ANY},
+            "only": {str: [PLAIN]},
+            "flags": {str: [PLAIN]},
+        }
+    },
+}
+"""What a recipe may hold: ``[each]``, ``{kind of key: each}``, ``{"key": what}``, or types."""
 
 
-def _after(name: str, value: Any, problems: list[str]) -> After | None:
-    where = f"after: {name}"
+def misshapen(where: str, value: Any, shape: Any) -> list[str]:
+    """What does not have its shape, by its place; a null is what was left out."""
+    if value is None or shape is ANY:
+        return []
+    kinds = shape if isinstance(shape, tuple) else (shape,)
+    shape = next((kind for kind in kinds if _is_a(value, kind)), None)
+    if shape is None:
+        return [f"{where}: expected {' or '.join(map(_words, kinds))}, got {value!r:.80}"]
+    if isinstance(shape, type):
+        return []
     if not isinstance(value, Mapping):
-        problems.append(f"{where}: expected command and result, got {value!r}")
-        return None
-    problems += [
-        f"{where}: unknown key {nearest(key, list(AFTER_KEYS))}"
-        for key in value
-        if key not in AFTER_KEYS
+        return [text for each in value for text in misshapen(where, each, shape[0])]
+    keys = list(shape)
+    if isinstance(keys[0], str):
+        found = [f"{where}: unknown key {nearest(str(k), keys)}" for k in value if k not in keys]
+        return found + [
+            text for k in keys for text in misshapen(f"{where}: {k}", value.get(k), shape[k])
+        ]
+    named = "text" if keys[0] is str else "a plain value"
+    found = [
+        f"{where}: expected {named} as a name, got {k!r}"
+        for k in value
+        if not isinstance(k, keys[0])
     ]
-    series = value.get("series") or {}
-    problems += [
-        f"{where}: series: unknown key {nearest(key, list(SERIES_KEYS))}"
-        for key in series
-        if key not in SERIES_KEYS
+    return found + [
+        text
+        for k, each in value.items()
+        for text in misshapen(f"{where}: {k}", each, shape[keys[0]])
     ]
-    command = value.get("command")
-    if not isinstance(command, list) or "{run}" not in command or not value.get("result"):
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    if isinstance(kind, type):
+        return isinstance(value, kind) and isinstance(value, bool) <= (kind is bool)
+    return isinstance(value, Mapping if isinstance(kind, Mapping) else list)
+
+
+def _words(kind: Any) -> str:
+    if isinstance(kind, type):
+        return {str: "text", int: "a whole number", float: "a number", bool: "true or false"}[kind]
+    if isinstance(kind, list):
+        return "a list of values"
+    return "fields" if kind == {str: ANY} else "names with fields"
+
+
+def _points(axis: str, value: Any) -> dict[str, Fields]:
+    """``[0.1, 0.3]`` → two values of the field of the axis' name; a mapping is taken as it is."""
+    if isinstance(value, list):
+        return {f"{axis}={each}": {axis: each} for each in value}
+    return {str(name): dict(fields_ or {}) for name, fields_ in (value or {}).items()}
+
+
+def _scale(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A scale as it is written, without what is null; names of points are text."""
+    found = {key: each for key, each in value.items() if each is not None}
+    if "points" in found:
+        found["points"] = {str(k): fields_ or {} for k, fields_ in found["points"].items()}
+    if "skip" in found:
+        found["skip"] = [list(map(str, group or ())) for group in found["skip"]]
+    return found
+
+
+def _after(name: str, value: Mapping[str, Any] | None, problems: list[str]) -> After | None:
+    where, value = f"after: {name}", value or {}
+    command, result = [str(word) for word in value.get("command") or ()], value.get("result") or ""
+    if "{run}" not in command or not result:
         problems.append(
-            f"{where}: expected a command (a list with {{run}}) and a result, got {value}"
+            f"{where}: expected a command (a list with {{run}}) and a result, got {dict(value)}"
         )
         return None
+    flags = {
+        scale: list(map(str, words or ())) for scale, words in (value.get("flags") or {}).items()
+    }
+    # A recipe may come from anyone: it asks for numbers, starts nothing and names no folder.
+    if command[0] not in READING:
+        problems.append(
+            f"{where}: command: expected one of {', '.join(READING)}, got {command[0]!r}"
+        )
+    own = (f"--{name.replace('_', '-')}" for name in OURS if name != "seed")
+    own = (*own, "cache_dir")
+    problems += [
+        f"{where}: {word}: expected on the command line of the sweep"
+        for word in (*command, *(word for words in flags.values() for word in words))
+        if word.partition("=")[0] in own
+    ]
+    if name in OWN_FOLDERS or not re.fullmatch(r"[\w=+-][\w.=+-]*", name):
+        problems.append(f"{where}: expected the name of a new folder, got {name!r}")
+    if Path(result).name != result or result == "..":
+        problems.append(f"{where}: result: expected the name of a file, got {result!r}")
+    series = value.get("series") or {}
+    if series and not (series.get("x") and series.get("y")):
+        problems.append(f"{where}: series: expected x and y, got {dict(series)}")
     return After(
         name,
-        tuple(map(str, command)),
-        str(value["result"]),
+        tuple(command),
+        result,
         dict(value.get("columns") or {}),
-        dict(series),
-        {axis: list(names) for axis, names in (value.get("only") or {}).items()},
-        {scale: list(map(str, words)) for scale, words in (value.get("flags") or {}).items()},
+        {key: each for key, each in series.items() if each is not None},
+        {axis: list(map(str, names or ())) for axis, names in (value.get("only") or {}).items()},
+        flags,
     )
 
 
@@ -279,11 +381,6 @@ def _loose_ends(recipe: Recipe) -> list[str]:
     used: list[Mapping[str, Any]] = [recipe.fields]
     used += [fields_ for points in recipe.axes.values() for fields_ in points.values()]
     for scale, plan in recipe.scales.items():
-        problems += [
-            f"scales: {scale}: unknown key {nearest(key, list(SCALE_KEYS))}"
-            for key in plan
-            if key not in SCALE_KEYS
-        ]
         points = plan.get("points") or {}
         skipped = [name for group in plan.get("skip") or () for name in group]
         problems += [
@@ -297,6 +394,11 @@ def _loose_ends(recipe: Recipe) -> list[str]:
         for each in recipe.after
         for scale in each.flags
         if scale not in recipe.scales
+    ]
+    problems += [
+        f"field {name}: expected on the command line of the sweep, got it in a recipe"
+        for name in dict.fromkeys(name for fields_ in used for name in names_of(fields_))
+        if name.replace("-", "_").removeprefix("task.") in (*OURS, "config", "help", "print_config")
     ]
     wanted = {name for fields_ in used for name in _named(fields_.values())}
     wanted |= {

@@ -6,14 +6,11 @@ imports torch before all that can be checked without it is right.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_origin
-
-import yaml
 
 from nacgraph.models.config import NACConfig
 from nacgraph.models.ladder import MODELS, TRANSFORMERS, fields_of, model_config
@@ -24,6 +21,7 @@ from nacgraph.training.run_config import FREE_ON_RESUME as FREE_ON_RESUME
 from nacgraph.training.run_config import PRESETS, OptimizerConfig, read_yaml
 from nacgraph.training.run_config import RunConfig as RunConfig
 from nacgraph.training.run_config import dump_config as dump_config
+from nacgraph.utils import yaml12
 from nacgraph.utils.errors import ConfigError, did_you_mean, nearest
 from nacgraph.utils.fields import problem
 from nacgraph.utils.registry import load_plugin
@@ -355,8 +353,12 @@ def _is_plain(value: Any) -> bool:
 
 def _coerced(value: Any, kind: Any, key: str) -> Any:
     """Text as the parameter's type has it: ``"3"`` is a number, or the name of a class."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value) if problem("", str(value), kind, {}) is None else value
     if not isinstance(value, str):
         return plain(value)
+    if kind is bool and value.lower() in _WORDS:
+        return _WORDS[value.lower()]
     if key == "curriculum":
         return _stages(value)
     if kind is Any:
@@ -365,14 +367,15 @@ def _coerced(value: Any, kind: Any, key: str) -> Any:
     return read if problem("", read, kind, {}) is None else str(value)
 
 
+_WORDS = {"yes": True, "on": True, "true": True, "no": False, "off": False, "false": False}
+
+
 def _scalar(value: Any) -> Any:
     """What was typed, as YAML reads it; anything else stays."""
     if not isinstance(value, Text):
         return plain(value)
-    if re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):  # no number in YAML 1.1
-        return float(value)
-    with suppress(yaml.YAMLError):
-        return yaml.safe_load(value)
+    with suppress(ValueError):
+        return yaml12.load(value)
     return str(value)
 
 

@@ -10,12 +10,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nacgraph.models.config import NACConfig, TransformerConfig
 from nacgraph.models.ladder import model_config, model_name
 from nacgraph.priors.config import PriorConfig
 from nacgraph.tasks.config import TASKS, TaskConfig, plain
+from nacgraph.utils import yaml12
 from nacgraph.utils.errors import ConfigError
 from nacgraph.utils.fields import check_fields, option
 
@@ -59,7 +58,7 @@ class RunConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
     preset: str = option("tiny", "size of model, data and run", choices=("tiny", "small", "lra"))
-    seed: int = option(0, "decides weights, batches and edge noise", low=0)
+    seed: int = option(0, "decides weights, batches and edge noise", low=0, below=2**63)
     out: str | None = option(None, "run folder; runs/TASK-PRIOR-MODEL-PRESET-sSEED if not given")
     start: str | None = option(None, "run folder whose weights this run begins with: fine-tuning")
     resume: str = option("none", "none, auto (continue the run folder if there is one) or a folder")
@@ -217,29 +216,7 @@ def dump_config(config: RunConfig) -> str:
 
 def to_yaml(config: RunConfig) -> str:
     """The configuration as YAML."""
-    text = yaml.dump(
-        config.as_dict(),
-        Dumper=_Dumper,
-        sort_keys=False,
-        default_flow_style=False,
-        allow_unicode=True,
-        width=96,
-    )
-    return str(text)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Mappings line by line, lists within a line."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _in_a_line(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
-    return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
-
-
-_Dumper.add_representer(list, _in_a_line)
+    return yaml12.dump(config.as_dict())
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -249,8 +226,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: If the file is missing, is not YAML, or holds no mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        content = yaml12.load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise ConfigError([f"{path}: not a readable YAML file ({error})"]) from error
     if content is None:
         return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,66 @@ def test_what_is_wrong_with_a_recipe_is_said(
     with pytest.raises(ConfigError) as error:
         read_recipe(path)
     assert f"{path}: " in str(error.value) and message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fields": {"plugin": "evil.py"}}, "field plugin: expected on the command line"),
+        ({"fields": {"plugin=evil.py --x": 1}}, "field plugin: expected on the command line"),
+        ({"axes": {"plugin": ["evil.py"]}, "baseline": {}}, "field plugin: expected on the"),
+        ({"axes": {"model": {"a": {"out": "/x"}}}, "baseline": {}}, "field out: expected on the"),
+        ({"scales": {"smoke": {"fields": {"resume": "auto"}}}}, "field resume: expected on the"),
+        ({"scales": {"smoke": {"points": {"full": {"config": "x"}}}}}, "field config: expected on"),
+        ({"fields": {"task_set": {"cache_dir": "/x"}}}, "field cache_dir: expected on the command"),
+        ({"fields": {"task.cache_dir": "/x"}}, "field task.cache_dir: expected on the command"),
+        *(
+            ({"after": {"a": {"command": [command, "{run}"], "result": "x"}}},
+             f"after: a: command: expected one of analyze, embed, fewshot, prune, renditions, got "
+             f"{command!r}")
+            for command in ("train", "data", "export", "__main__", "{run}", "../evil")
+        ),
+        *(
+            ({"after": {"a": {"command": ["prune", "{run}", *words], "result": "x"}}},
+             f"after: a: {words[0].partition('=')[0]}")
+            for words in (["--plugin", "e.py"], ["--plugin=e.py"], ["--out=/x"], ["cache_dir=/x"])
+        ),
+        ({"after": {"a": {"command": ["prune", "{run}"], "result": "x",
+                          "flags": {"smoke": ["--out", "/x"]}}}}, "after: a: --out: expected on"),
+        *(
+            ({"after": {name: {"command": ["prune", "{run}"], "result": "x"}}},
+             "expected the name of a new folder")
+            for name in ("../a", "/tmp/a", "..", "cells", "a/b", "")
+        ),
+        *(
+            ({"after": {"a": {"command": ["prune", "{run}"], "result": result}}},
+             "after: a: result: expected the name of a file")
+            for result in ("../x", "/etc/passwd", "..", "a/b")
+        ),
+    ],
+)  # fmt: skip
+def test_a_recipe_starts_no_code_and_names_no_folder(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        read_recipe(write(tmp_path, **changes))
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("key", ["about", "axes", "baseline", "sections", "fields", "data"])
+@pytest.mark.parametrize("value", [3, [3], [[{}]], {3: 4}, {"a": [1]}, {"a": {"b": 3}}, "text"])
+def test_a_recipe_of_another_shape_is_refused_in_words(
+    tmp_path: Path, key: str, value: Any
+) -> None:
+    with suppress(ConfigError):  # and no other error
+        read_recipe(write(tmp_path, **{key: value})).cells("smoke")
+    for place in ({"scales": {"smoke": value}}, {"after": {"a": value}}):
+        with suppress(ConfigError):
+            read_recipe(write(tmp_path, **place)).cells("smoke")
+    for part in ("seeds", "fields", "points", "skip", "note"):
+        with suppress(ConfigError):
+            read_recipe(write(tmp_path, scales={"smoke": {part: value}})).cells("smoke")
+    good = {"command": ["prune", "{run}"], "result": "x"}
+    for part in ("command", "result", "columns", "series", "only", "flags"):
+        with suppress(ConfigError):
+            read_recipe(write(tmp_path, after={"a": {**good, part: value}})).cells("smoke")
