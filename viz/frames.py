@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nacgraph.graph.links import DEFAULT_BANDWIDTH
+from nacgraph.utils.arrays import read_arrays
+from nacgraph.utils.errors import CheckpointError
 from nacgraph.viz.drawing import draw_circuit, linked_pairs
 from nacgraph.viz.layout import force_layout
 from nacgraph.viz.plots import heat_map
@@ -211,12 +212,11 @@ def _read_frame(path: Path, bandwidth: float) -> Frame:
     if step is None:
         raise ValueError(f"{path}: expected a name like step_00000250.npz")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = [
-                np.asarray(file[key], dtype=np.float64)
-                for key in ("processor_signatures", "readout_signatures")
-            ]
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        found = read_arrays(path)
+        arrays = [
+            found[key].astype(np.float64) for key in ("processor_signatures", "readout_signatures")
+        ]
+    except (OSError, KeyError, CheckpointError) as error:
         raise ValueError(f"{path}: expected a frame with signatures, got none ({error})") from error
     for array in arrays:
         if array.ndim != 2 or array.shape[1] != arrays[0].shape[1] or not np.isfinite(array).all():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,9 @@ import numpy as np
 from nacgraph.training.flags import flat
 from nacgraph.training.folder import read_summary
 from nacgraph.training.run import Run, read_config, require_circuit
+from nacgraph.utils.arrays import read_arrays
 from nacgraph.utils.check import check_at_least
+from nacgraph.utils.errors import CheckpointError
 from nacgraph.utils.progress import percent
 from nacgraph.utils.result import Result, write_json
 
@@ -171,11 +171,11 @@ def read_links(folder: Path) -> np.ndarray:
     if not path.is_file():
         raise ValueError(f"{path}: expected the circuit that a finished training writes, got none")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if "link_probabilities" not in arrays:
-                raise ValueError(f"expected link_probabilities in it, got {', '.join(arrays)}")
-            return check_links(arrays["link_probabilities"], "link_probabilities")
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, ValueError) as error:
+        arrays = read_arrays(path)
+        if "link_probabilities" not in arrays:
+            raise ValueError(f"expected link_probabilities in it, got {', '.join(arrays)}")
+        return check_links(arrays["link_probabilities"], "link_probabilities")
+    except (CheckpointError, OSError, ValueError) as error:
         raise ValueError(f"{path}: damaged, or no circuit ({error})") from error
 
 

@@ -83,11 +83,12 @@ def prune_run(
         progress("scoring: the validation split", 0.0)
     found = score(small, task, "val", precision=config.precision)
     folder = RunFolder(out)
-    folder.create(new, task)
+    folder.create(new, task, origin=run.path)
     weights = {f"model/{name}": t for name, t in small.state_dict().items()}
     state = {
         **{k: checkpoint.state[k] for k in ("step", "seconds", "best_step")},
         "best_accuracy": found.accuracy,
+        "files": folder.digests,
     }
     save_checkpoint(folder.checkpoints, "best", weights, state)
     folder.save_circuit(arrays)

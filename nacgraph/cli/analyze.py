@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         type=int,
         help="samples answered without each module in turn; about a minute's worth if not given",
     )
-    add_shared(parser, "data", "cache_dir", "threads", "plugin")
+    add_shared(parser, "data", "cache_dir", "threads", "plugin", "allow_edited")
     arguments = parser.parse_args(argv)
     return answer(lambda: work(arguments))
 

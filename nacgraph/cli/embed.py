@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--drawn", type=int, default=3, help="circuits drawn of each word")
     parser.add_argument("--seed", type=int, default=0, help="of permutations and t-SNE")
     parser.add_argument("--out", type=Path, help="folder of the results; RUN/embedding by default")
-    add_shared(parser, "data", "cache_dir", "threads", "plugin")
+    add_shared(parser, "data", "cache_dir", "threads", "plugin", "allow_edited")
     arguments = parser.parse_args(argv)
     return answer(lambda: work(arguments))
 

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add_shared(
         parser,
-        *("data", "cache_dir", "device", "threads", "plugin"),
+        *("data", "cache_dir", "device", "threads", "plugin", "allow_edited"),
         data="file or folder of the task; the run's own if not given",
     )
     arguments = parser.parse_args(argv)

@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         "data",
         "cache_dir",
         "plugin",
+        "allow_edited",
         data="a TSV file or a folder; the run's own data if not given",
     )
     return parser

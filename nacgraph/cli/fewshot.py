@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--baseline", type=Path, help="a second run, given the same episodes")
     add("--seed", type=int, default=0, help="seed of the episodes")
     add("--out", type=Path, help="folder of the results; RUN/fewshot by default")
-    add_shared(parser, "cache_dir", "threads", "plugin")
+    add_shared(parser, "cache_dir", "threads", "plugin", "allow_edited")
     pairs = "KEY=VALUE …: parameters of the task, when it reads the episodes' data"
     add("--task-set", nargs="+", action="extend", default=[], help=pairs)
     arguments = parser.parse_args(argv)

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--samples", type=int, help="samples scored; the whole split if not given")
     add("--latency-batch", type=int, default=8, help="samples a timed batch")
     add("--repeats", type=int, default=15, help="timed rounds")
-    add_shared(parser, "data", "cache_dir", "threads", "plugin")
+    add_shared(parser, "data", "cache_dir", "threads", "plugin", "allow_edited")
     arguments = parser.parse_args(argv)
     return answer(lambda: (curve if arguments.curve else smaller)(arguments))
 

@@ -17,6 +17,7 @@ SHARED: dict[str, dict[str, Any]] = {  # arguments of several commands, as argpa
     "cache_dir": {"help": "where generated data is kept"},
     "device": {"choices": ("auto", "cpu", "cuda"), "default": "auto"},
     "threads": {"type": int, "default": 0, "help": "0 leaves PyTorch's choice"},
+    "allow_edited": {"action": "store_true", "help": "read a run whose configuration was edited"},
     "plugin": {"action": "append", "default": [], "help": "a Python file that is run"},
 }
 
@@ -62,7 +63,7 @@ def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
 
 def task_arguments(arguments: argparse.Namespace, *others: str) -> dict[str, Any]:
     """What the command line says of the task: of its data, and of these other parameters."""
-    names = ("data", "cache_dir", *others)
+    names = ("data", "cache_dir", "allow_edited", *others)
     return {n: v for n in names if (v := getattr(arguments, n, None)) is not None}
 
 

@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "device",
         "threads",
         "plugin",
+        "allow_edited",
         data="other images; the run's own if not given",
         cache_dir="where decoded images are kept",
     )

@@ -12,15 +12,16 @@ from nacgraph.utils.commands import command_line
 from nacgraph.utils.errors import CheckpointError, ConfigError, NonFiniteError, TrainingStopped
 
 USAGE, NOT_FINITE, NOT_WRITTEN = 2, 3, 4
-ESTIMATE = "--estimate"
+ESTIMATE, ALLOW_EDITED = "--estimate", "--allow-edited"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train; returns the exit code (2 usage, 3 loss not finite, 4 disk, 128 + signal)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        parsed = parse([text for text in arguments if text != ESTIMATE])
-        plan = make_plan(parsed.config, parsed.asked, parsed.notes)
+        parsed = parse([text for text in arguments if text not in (ESTIMATE, ALLOW_EDITED)])
+        edited = ALLOW_EDITED in arguments
+        plan = make_plan(parsed.config, parsed.asked, parsed.notes, edited)
         return measure(plan) if ESTIMATE in arguments else run(plan)
     except ConfigError as error:
         return _fail("\n".join(f"error: {text}" for text in error.problems), USAGE)

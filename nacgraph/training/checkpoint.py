@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load as decode_tensors
 from safetensors.torch import save as encode_tensors
 from torch import Tensor
@@ -23,6 +24,8 @@ from nacgraph.utils.errors import CheckpointError
 from nacgraph.utils.files import write_atomically
 
 FORMAT = 1
+NUMBERS = {"step": int, "seconds": (int, float), "best_accuracy": (int, float), "best_step": int}
+"""What a record says, beside the digests, of which a run goes on from all."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ def save_checkpoint(
         "file": f"{stem}.safetensors",
         "sha256": hashlib.sha256(data).hexdigest(),
     }
+    record["record_sha256"] = _digest(record)
     path = folder / f"{name}.json"
     write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
     if stem != name:
@@ -84,10 +88,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
         name, digest = state["file"], state["sha256"]
-        int(state["step"])
+        _check_numbers(state)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such checkpoint") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a checkpoint record ({error!r})") from error
     if state.get("format") != FORMAT:
         raise CheckpointError(f"{path}: expected format {FORMAT}, got {state.get('format')!r}")
@@ -106,7 +110,57 @@ def load_checkpoint(path: Path) -> Checkpoint:
         tensors = decode_tensors(data)
     except Exception as error:  # safetensors raises its own, undocumented, types
         raise CheckpointError(f"{path.parent / name}: not safetensors ({error})") from error
+    if state.get("record_sha256", wanted := _digest(state)) != wanted:  # records of old have none
+        raise CheckpointError(f"{path}: damaged, expected another record_sha256, of what it says")
+    state.pop("record_sha256", None)
     return Checkpoint(path, {current_name(k): t for k, t in tensors.items()}, state)
+
+
+def _digest(record: Mapping[str, Any]) -> str:
+    """Of a record without its own digest."""
+    kept = {key: value for key, value in record.items() if key != "record_sha256"}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def _check_numbers(state: Mapping[str, Any]) -> None:
+    for key, kind in NUMBERS.items():
+        value = state.get(key, 0 if key != "step" else None)
+        if isinstance(value, bool) or not isinstance(value, kind) or not -1 <= value < 1e15:
+            raise ValueError(f"{key}: expected a number, got {value!r:.40}")
+
+
+def check_tensors(
+    checkpoint: Checkpoint, expected: Mapping[str, Tensor], optional: Collection[str] = ()
+) -> None:
+    """A checkpoint must hold these tensors, of these shapes and types, with finite numbers.
+
+    To be called before any of it is loaded: what is written over a tensor of another size lands
+    in other memory.
+
+    Args:
+        checkpoint: What was read.
+        expected: Name → a tensor as it must be.
+        optional: Names that may be missing.
+
+    Raises:
+        CheckpointError: Naming the first that is missing, or differs, and what was expected.
+    """
+    for name, like in expected.items():
+        found = checkpoint.tensors.get(name)
+        if found is None:
+            if name not in optional:
+                raise CheckpointError(f"{checkpoint.path}: expected {name}, got none")
+            continue
+        wanted, got = ((str(t.dtype)[6:], tuple(t.shape)) for t in (like, found))
+        if wanted != got:
+            raise CheckpointError(
+                f"{checkpoint.path}: {name}: expected {wanted[0]} {wanted[1]}, "
+                f"got {got[0]} {got[1]}"
+            )
+        if found.is_floating_point() and not bool(torch.isfinite(found).all()):
+            raise CheckpointError(
+                f"{checkpoint.path}: {name}: expected finite numbers, got NaN or infinite ones"
+            )
 
 
 def step_name(step: int) -> str:
@@ -114,12 +168,19 @@ def step_name(step: int) -> str:
     return f"step_{step:08d}"
 
 
-def newest_valid(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest readable ``step_*`` checkpoint, and why any newer ones were skipped."""
+def newest_valid(folder: Path, needs: Collection[str] = ()) -> tuple[Checkpoint | None, list[str]]:
+    """The newest readable ``step_*`` checkpoint, and why any newer ones were skipped.
+
+    Tensors without a record are those of a checkpoint that was not finished: it never existed.
+    The record must have the keys that the caller ``needs``.
+    """
     skipped: list[str] = []
-    for stem in sorted({path.stem for path in folder.glob("step_*")}, reverse=True):
+    for path in sorted(folder.glob("step_*.json"), reverse=True):
         try:
-            return load_checkpoint(folder / f"{stem}.json"), skipped
+            found = load_checkpoint(path)
+            if lost := [key for key in needs if key not in found.state]:
+                raise CheckpointError(f"{path}: expected {', '.join(lost)}, got none")
+            return found, skipped
         except CheckpointError as error:
             skipped.append(str(error))
     return None, skipped

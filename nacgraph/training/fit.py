@@ -7,19 +7,20 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from nacgraph.models.config import NACConfig
 from nacgraph.training.checkpoint import best_or_newest, newest_valid
 from nacgraph.training.config import RunConfig, layered
-from nacgraph.training.folder import RunFolder
+from nacgraph.training.data_of_run import build_task, data_place, sample_digests
+from nacgraph.training.folder import RunFolder, read_data_record, read_samples
 from nacgraph.training.footprint import memory_warning
 from nacgraph.training.plan import Plan, make_plan, process_rank
 from nacgraph.training.run import (
     Run,
     build_model,
     build_target,
-    build_task,
     load_run,
     load_weights,
     without_start,
@@ -27,6 +28,7 @@ from nacgraph.training.run import (
 from nacgraph.utils.commands import command_line
 from nacgraph.utils.errors import (
     CheckpointError,
+    ConfigError,
     NonFiniteError,
     TrainingStopped,
 )
@@ -55,6 +57,7 @@ def fit(
     start: str | Path | None = None,
     plugins: Sequence[str | Path] = (),
     progress: bool = True,
+    allow_edited: bool = False,
     **more: Any,
 ) -> Run:
     """Train a model on a task under a graph prior, and score its best weights on the test split.
@@ -75,6 +78,7 @@ def fit(
         start: A run folder whose weights, and settings, this run begins with: fine-tuning.
         plugins: Python files that register tasks or priors; they are run.
         progress: Whether to print the course of the run.
+        allow_edited: Resume a run whose configuration was edited since.
         more: Any other option of ``nacgraph train``, as ``width=32``, or nested, as
             ``optimizer={"clip": 0}``.
 
@@ -99,7 +103,7 @@ def fit(
     asked = {name: value for name, value in options.items() if value is not None}
     parsed = layered({**asked, "resume": resume, "plugin": list(plugins)})
     config = parsed.config
-    plan = make_plan(config, parsed.asked, parsed.notes)
+    plan = make_plan(config, parsed.asked, parsed.notes, allow_edited)
     with nullcontext() if progress else no_progress():
         return train(plan, Progress(config.steps, quiet=not progress))
 
@@ -136,7 +140,9 @@ def _train(plan: Plan, progress: Progress) -> Run:
     for note in plan.notes:
         progress.say(f"note: {note}")
     progress.say(headline(plan))
-    task = build_task(config)
+    # A resumed run may be started from another folder than it was.
+    record = read_data_record(plan.folder) if plan.resumed else {}
+    task = build_task(config, **data_place(config, record))
     progress.say(f"data       {task.describe()}")
     task.prepare()
     target = build_target(config)
@@ -149,8 +155,12 @@ def _train(plan: Plan, progress: Progress) -> Run:
     folder = RunFolder(plan.folder) if first else None
     progress.baselines = task.baselines("val") if first else {}
     progress.floor = prior_floor(config, target) if first else None
-    if folder is not None and plan.checkpoint is None:
+    if folder is not None and not plan.resumed:
         folder.create(config, task)
+    elif folder is not None and (seen := read_samples(plan.folder)) is not None:
+        if not np.array_equal(sample_digests(task, "train"), seen[0]):
+            got = f"{task.describe()}, whose training samples are others"
+            raise ConfigError([f"data: expected that of {plan.folder}, got {got}"])
     module = NACLightning(model, task, config, target, folder, progress, plan.checkpoint)
     if plan.checkpoint is not None:
         module.restore(plan.checkpoint)

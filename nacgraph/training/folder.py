@@ -6,12 +6,14 @@
     checkpoints/   the last two and the best          tensorboard/  the same curves
     circuit.npz    signatures, codes, P               summary.json  the result
     frames/        signatures at every validation, to see the circuit form
-    data.json      class names, sizes that other data is brought to, plugin files
+    data.json      class names, sizes that other data is brought to, where the data is, plugins
+    samples.npz    digests of the training samples, so that none is taken for a test
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -25,6 +27,7 @@ from nacgraph.priors import get_prior
 from nacgraph.training.checkpoint import step_name
 from nacgraph.training.config import RunConfig, dump_config
 from nacgraph.training.plugins import PluginFile, plugins_of
+from nacgraph.utils.arrays import read_arrays
 from nacgraph.utils.errors import CheckpointError
 from nacgraph.utils.files import write_atomically
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from nacgraph.models.transformer import Model
     from nacgraph.tasks import Task
 
+SAMPLES = "samples.npz"
 COLUMNS = (
     "step", "seconds", "loss", "task_loss", "prior_loss", "learning_rate", "gradient_norm",
     "mean_degree", "isolated", "length", "samples_per_second", "val_accuracy", "val_loss",
@@ -43,20 +47,21 @@ def read_data_record(folder: Path) -> dict[str, Any]:
 
     Returns:
         "classes" (names in the order of logits, or None), "data_signature" (what other data is
-        brought to, see ``Task.match_sizes``), "plugins" (a list of :class:`PluginFile`).
+        brought to, see ``Task.match_sizes``), "plugins" (a list of :class:`PluginFile`),
+        "data_path" (absolute, or None).
 
     Raises:
         CheckpointError: If it is damaged.
     """
     path = folder / "data.json"
     if not path.is_file():
-        return {"classes": None, "data_signature": {}, "plugins": []}
+        return {"classes": None, "data_signature": {}, "plugins": [], "data_path": None}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         # Until 0.1 the signature was called "facts".
         classes, signature = found["classes"], found.get("data_signature", found.get("facts"))
         plugins = [PluginFile(Path(p["path"]), p["sha256"]) for p in found.get("plugins", ())]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{path}: not the data record of a run ({error!r})") from error
     names = [] if classes is None else classes
     strings = isinstance(names, list) and all(isinstance(name, str) for name in names)
@@ -64,7 +69,54 @@ def read_data_record(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: expected names of classes and a data_signature, got {str(found)[:60]}"
         )
-    return {"classes": classes, "data_signature": signature, "plugins": plugins}
+    place = found.get("data_path")
+    if place is not None and not isinstance(place, str):
+        raise CheckpointError(f"{path}: data_path: expected a path, got {place!r:.60}")
+    return {
+        "classes": classes, "data_signature": signature, "plugins": plugins, "data_path": place
+    }  # fmt: skip
+
+
+def read_samples(folder: Path) -> tuple[np.ndarray, int] | None:
+    """Digests of the samples that a run was trained on, ascending, and how many of the test split
+    were among them; None for a run that does not tell.
+
+    Raises:
+        CheckpointError: If the file is damaged.
+    """
+    path = folder / SAMPLES
+    if not path.is_file():
+        return None
+    arrays = read_arrays(path)
+    try:
+        return arrays["train"].astype(np.uint64, casting="equiv"), int(arrays["also_in_test"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: expected digests of samples, got {error!r}") from error
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """File → sha256 of what says how a run's weights are to be read; kept in every checkpoint."""
+    files = (folder / name for name in ("config.yaml", "data.json", SAMPLES))
+    return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in files if f.is_file()}
+
+
+def check_unedited(folder: Path, state: Mapping[str, Any], allow_edited: bool) -> list[str]:
+    """Remarks on files that are not those that a checkpoint was made with.
+
+    Raises:
+        CheckpointError: If there are any, unless that is allowed.
+    """
+    recorded, now = state.get("files") or {}, digests(folder)
+    edited = [name for name, digest in recorded.items() if now.get(name) != digest]
+    if not edited:
+        return []
+    text = f"{', '.join(edited)}: not as when the run was made, so its numbers may be others"
+    if not allow_edited:
+        raise CheckpointError(
+            f"{folder}: {text}; put back what was there, or take it as it is with --allow-edited "
+            "(in Python: allow_edited=True)"
+        )
+    return [text]
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -96,9 +148,15 @@ class RunFolder:
         self.path = path
         self.checkpoints = path / "checkpoints"
         self._board: Any = None
+        self.digests = digests(path)  # before anyone can edit them
 
-    def create(self, config: RunConfig, task: Task) -> None:
-        """Make the folder, its configuration, and what is to be known of its data."""
+    def create(self, config: RunConfig, task: Task, origin: Path | None = None) -> None:
+        """Make the folder, its configuration, and what is to be known of its data.
+
+        ``origin`` is the run that was trained on that data, if not this one.
+        """
+        from nacgraph.training.data_of_run import count_seen, sample_digests
+
         self.path.mkdir(parents=True, exist_ok=True)
         classes = None if task.classes is None else list(task.classes)
         parts: list[type] = [type(task)]
@@ -110,9 +168,22 @@ class RunFolder:
             "data_signature": task.data_signature(),
             "plugins": [{"path": str(p.path), "sha256": p.sha256} for p in plugins],
         }
+        if (given := config.task.parameters.get("data")) is not None:
+            record["data_path"] = str(Path(str(given)).expanduser().absolute())
+        if origin is not None:
+            record["data_path"] = read_data_record(origin).get("data_path")
+            samples = read_samples(origin)
+        elif (train := sample_digests(task, "train")) is not None:
+            samples = train, count_seen(task, "test", train)
+        else:
+            samples = None
+        if samples is not None:
+            arrays = {"train": samples[0], "also_in_test": np.int64(samples[1])}
+            write_atomically(self.path / SAMPLES, _packed(arrays))
         text = json.dumps(record, ensure_ascii=False) + "\n"
         write_atomically(self.path / "data.json", text.encode())
         write_atomically(self.path / "config.yaml", dump_config(config).encode())
+        self.digests = digests(self.path)
 
     def open_metrics(self, step: int) -> None:
         """Go on after ``step``: rows beyond it, and a row cut short by a crash, are dropped."""

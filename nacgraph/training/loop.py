@@ -26,6 +26,7 @@ from nacgraph.training.averaging import WeightAverage
 from nacgraph.training.batches import Steps
 from nacgraph.training.checkpoint import (
     Checkpoint,
+    check_tensors,
     keep_last,
     load_checkpoint,
     save_checkpoint,
@@ -34,6 +35,7 @@ from nacgraph.training.checkpoint import (
 from nacgraph.training.config import RunConfig
 from nacgraph.training.folder import RunFolder
 from nacgraph.training.optim import (
+    MOMENTS,
     clip_gradients,
     learning_rate,
     make_optimizer,
@@ -43,7 +45,7 @@ from nacgraph.training.optim import (
 )
 from nacgraph.training.run import load_weights
 from nacgraph.training.scoring import Score, score
-from nacgraph.utils.errors import NonFiniteError
+from nacgraph.utils.errors import CheckpointError, NonFiniteError
 from nacgraph.utils.progress import Progress, ProgressCounter
 
 DENSE = 0.9  # mean link probability above which a circuit counts as a complete graph
@@ -168,6 +170,7 @@ class NACLightning(pl.LightningModule):
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Take up weights, step and permutation; the optimizer follows when it is made."""
+        self._check(checkpoint)
         self.resume = checkpoint
         load_weights(self.model, checkpoint)
         state = checkpoint.state
@@ -177,6 +180,33 @@ class NACLightning(pl.LightningModule):
             self.prior_loss.load_state(checkpoint.tensors["matched/permutation"])
         if self.average is not None:
             self.average.load(checkpoint.part("average"))
+
+    def _check(self, checkpoint: Checkpoint) -> None:
+        """That a checkpoint has all parts of this run, before any of them is taken up."""
+        learning = {n: p for n, p in self.model.named_parameters() if p.requires_grad}
+        expected = {f"optimizer/step/{name}": torch.zeros(()) for name in learning}
+        for name, p in learning.items():
+            expected |= {f"optimizer/{moment}/{name}": p for moment in MOMENTS[1:]}
+        # What got no gradient has no moments: signatures, where the graph passes none.
+        idle = [
+            n
+            for n in learning
+            if not any(k.endswith(f"/{n}") for k in checkpoint.part("optimizer"))
+        ]
+        optional = [f"optimizer/{m}/{n}" for m in MOMENTS for n in idle if n.endswith("signatures")]
+        if self.average is not None:
+            expected |= {f"average/{k}": t for k, t in self.average.state().items()}
+        check_tensors(checkpoint, expected, optional)
+        if self.prior_loss is None:
+            return
+        order = checkpoint.tensors.get("matched/permutation", torch.zeros(1))
+        if len(order) not in (0, self.config.modules) or not torch.equal(
+            order.sort().values, torch.arange(len(order))
+        ):
+            raise CheckpointError(
+                f"{checkpoint.path}: matched/permutation: expected a permutation of the "
+                f"{self.config.modules} modules, got {tuple(order.shape)} numbers that are none"
+            )
 
     def train_dataloader(self) -> DataLoader[Batch]:
         rank, world = self.trainer.global_rank, self.trainer.world_size
@@ -291,6 +321,7 @@ class NACLightning(pl.LightningModule):
             "seconds": self.seconds,
             "best_accuracy": self.best_accuracy,
             "best_step": self.best_step,
+            "files": self.folder.digests,
         }
         if improved:
             with self.result():  # the weights are the model's own, not copies

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nacgraph.training.checkpoint import Checkpoint, newest_valid
+from nacgraph.training.checkpoint import NUMBERS, Checkpoint, newest_valid
 from nacgraph.training.config import FREE_ON_RESUME, RunConfig
 from nacgraph.training.flags import shown, to_paths
-from nacgraph.training.folder import read_data_record
+from nacgraph.training.folder import check_unedited, read_data_record
 from nacgraph.training.plugins import missing, recorded_plugins
 from nacgraph.training.run import read_config
 from nacgraph.utils.commands import command_line
@@ -26,6 +26,11 @@ class Plan:
     folder: Path
     checkpoint: Checkpoint | None
     notes: list[str]
+
+    @property
+    def resumed(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return self.checkpoint is not None
 
     @property
     def complete(self) -> bool:
@@ -64,7 +69,12 @@ def numbered(folder: Path) -> list[Path]:
     return found
 
 
-def make_plan(config: RunConfig, asked: Collection[str] = (), notes: Sequence[str] = ()) -> Plan:
+def make_plan(
+    config: RunConfig,
+    asked: Collection[str] = (),
+    notes: Sequence[str] = (),
+    allow_edited: bool = False,
+) -> Plan:
     """Find the run folder and, when resuming, its configuration and newest valid checkpoint.
 
     Args:
@@ -72,19 +82,22 @@ def make_plan(config: RunConfig, asked: Collection[str] = (), notes: Sequence[st
         asked: Paths of what was asked for, rather than left to defaults: a resumed run must agree
             in these, and only these, with what it began as.
         notes: Remarks so far.
+        allow_edited: Resume a run whose configuration was edited since.
 
     Raises:
         ConfigError: If the folder is in use, is no run, or was made by another configuration; if
             a part that the configuration names does not exist.
         CheckpointError: If all checkpoints of the run are damaged.
     """
-    plan = _place(config, asked, list(notes), first=process_rank(config) == 0)
+    plan = _place(config, asked, list(notes), process_rank(config) == 0, allow_edited)
     plan = replace(plan, config=as_launched(plan.config))
     check_parts(plan.config)
     return plan
 
 
-def _place(config: RunConfig, asked: Collection[str], notes: list[str], first: bool) -> Plan:
+def _place(
+    config: RunConfig, asked: Collection[str], notes: list[str], first: bool, allow_edited: bool
+) -> Plan:
     existing = numbered(Path(config.out) if config.out else default_folder(config))
     if config.resume == "none":
         folder = existing[0] if config.out else existing[-1]
@@ -115,8 +128,10 @@ def _place(config: RunConfig, asked: Collection[str], notes: list[str], first: b
         changed.append(f"plugin: {absent}")
     if changed:
         raise ConfigError(changed)
-    checkpoint, skipped = newest_valid(folder / "checkpoints")
+    checkpoint, skipped = newest_valid(folder / "checkpoints", needs=NUMBERS)
     notes += [f"skipped {text}" for text in skipped]
+    if checkpoint is not None:
+        notes += check_unedited(folder, checkpoint.state, allow_edited)
     if checkpoint is None and skipped:
         raise CheckpointError(f"{folder}: every checkpoint is damaged: " + "; ".join(skipped))
     if checkpoint is None and (folder / "summary.json").is_file():

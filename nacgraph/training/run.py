@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_origin
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
 
-from nacgraph.training.checkpoint import Checkpoint, best_or_newest
+from nacgraph.training.checkpoint import Checkpoint, best_or_newest, check_tensors
 from nacgraph.training.config import RunConfig, stored_config
+from nacgraph.training.data_of_run import task_of_run
 from nacgraph.training.display import as_html
 from nacgraph.training.evaluation import Evaluation, Predictions, evaluate, predict
-from nacgraph.training.flags import TASK_FLAGS
-from nacgraph.training.folder import read_data_record, read_metrics, read_summary
-from nacgraph.training.plugins import changes, missing, recorded_plugins
+from nacgraph.training.folder import check_unedited, read_data_record, read_metrics, read_summary
+from nacgraph.training.plugins import changes, recorded_plugins
 from nacgraph.training.run_config import read_yaml
-from nacgraph.utils.errors import CheckpointError, ConfigError, nearest
+from nacgraph.utils.errors import CheckpointError, ConfigError
 from nacgraph.utils.registry import load_plugin
 
 if TYPE_CHECKING:
@@ -48,36 +48,6 @@ def read_config(folder: Path) -> RunConfig:
         return stored_config(read_yaml(path))
     except ConfigError as error:
         raise ConfigError([f"{path}: {text}" for text in error.problems]) from error
-
-
-def build_task(config: RunConfig, **changed: Any) -> Task:
-    """The task of a configuration; ``changed`` replaces some of its parameters.
-
-    Raises:
-        ValueError: If there is no such task, or it has no such parameter, or a value will not do.
-    """
-    from nacgraph.tasks import get_task, parameters
-
-    cls = get_task(config.task.name)
-    known, declared = parameters(cls), cls.parameters()
-    of_the_run = {
-        "seed": config.seed, "batch_size": config.batch_size, "condition": config.conditioned_on()
-    }  # fmt: skip
-    given = {**config.task.parameters, **changed}
-    # Names that every task could be given until 0.1, and that a caller says of any data.
-    optional = (*TASK_FLAGS, *of_the_run, "whole_is_test")
-    given = {k: v for k, v in given.items() if k in known or k not in optional}
-    if strange := [name for name in given if name not in known]:
-        raise ValueError(
-            f"task.{strange[0]}: expected one of {', '.join(declared) or 'none'} for task "
-            f"{config.task.name}, got {nearest(strange[0], declared)}"
-        )
-    if wrong := cls.problems({k: v for k, v in given.items() if k in declared}):
-        raise ConfigError(wrong)
-    for name, value in given.items():  # YAML has no tuples
-        if name in declared and get_origin(declared[name].kind) is tuple:
-            given[name] = tuple(value)
-    return cls(**{**{k: v for k, v in of_the_run.items() if k in known}, **given})
 
 
 def build_target(config: RunConfig) -> Tensor | None:
@@ -133,11 +103,18 @@ def require_circuit(config: RunConfig, folder: Path) -> None:
 
 
 def load_weights(model: Model, checkpoint: Checkpoint) -> None:
-    """Put the checkpoint's weights into ``model``; both must have the same parameters."""
-    try:
-        model.load_state_dict(checkpoint.part("model"))
-    except RuntimeError as error:
-        raise CheckpointError(f"{checkpoint.path}: weights of another model ({error})") from error
+    """Put the checkpoint's weights into ``model``; both must have the same parameters.
+
+    Raises:
+        CheckpointError: Naming a weight that is missing, too many, of another shape or type, or
+            not finite.
+    """
+    expected = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
+    check_tensors(checkpoint, expected)
+    found = checkpoint.part("model")
+    if strange := [name for name in found if f"model/{name}" not in expected]:
+        raise CheckpointError(f"{checkpoint.path}: weights of another model, with {strange[0]}")
+    model.load_state_dict(found)
 
 
 @dataclass(frozen=True, repr=False)
@@ -246,7 +223,9 @@ class Run:
         given = {"data": data, **task_arguments}
         if not (given := {name: value for name, value in given.items() if value is not None}):
             return self
-        return replace(self, task=_task(self.config, read_data_record(self.path), **given))
+        record = read_data_record(self.path)
+        task, notes = task_of_run(self.path, self.config, record, **given)
+        return replace(self, task=task, notes=[*self.notes, *notes])
 
     def evaluate(
         self,
@@ -392,23 +371,30 @@ class Run:
         return as_html(self)
 
 
-def load(path: str | Path, *, plugins: Sequence[str | Path] = (), **task_arguments: Any) -> Run:
+def load(
+    path: str | Path,
+    *,
+    plugins: Sequence[str | Path] = (),
+    allow_edited: bool = False,
+    **task_arguments: Any,
+) -> Run:
     """Read a run folder: the model with its best weights, its task, its configuration.
 
     Args:
         path: The folder.
         plugins: Python files that the run needs for its task. They are run; nothing in the run
             folder ever is.
+        allow_edited: Take configuration and data record as they are now, though they were edited.
         task_arguments: Replace those of the run, as ``data="basic_test.tsv"`` does.
 
     Raises:
         ConfigError: If this is no run folder.
-        CheckpointError: If it holds no valid checkpoint.
+        CheckpointError: If it holds no valid checkpoint, or its configuration was edited.
         ValueError: If data and run do not fit, or a plugin is missing; the message names it.
     """
     for plugin in plugins:
         load_plugin(plugin)
-    return load_run(Path(path), **task_arguments)
+    return load_run(Path(path), allow_edited, **task_arguments)
 
 
 def load_circuit(folder: Path, **task_arguments: Any) -> Run:
@@ -417,32 +403,17 @@ def load_circuit(folder: Path, **task_arguments: Any) -> Run:
     return load_run(folder, **task_arguments)
 
 
-def load_run(folder: Path, **task_arguments: Any) -> Run:
+def load_run(folder: Path, allow_edited: bool = False, **task_arguments: Any) -> Run:
     """As :func:`load`, with the plugins that have run already."""
     config, record = read_config(folder), read_data_record(folder)
     checkpoint, skipped = best_or_newest(folder / "checkpoints")
     if checkpoint is None:
         raise CheckpointError(f"{folder}: no valid checkpoint; " + "; ".join(skipped))
-    task = _task(config, record, **task_arguments)
+    edited = check_unedited(folder, checkpoint.state, allow_edited)
+    task, seen = task_of_run(folder, config, record, **task_arguments)
     # The checkpoint holds the signatures, so the prior that they may have started from (it could
     # be a plugin's) is not needed again.
     model = build_model(without_start(config), task, None)
     load_weights(model, checkpoint)
-    notes = [*skipped, *changes(recorded_plugins(config.plugin, record))]
+    notes = [*skipped, *edited, *seen, *changes(recorded_plugins(config.plugin, record))]
     return Run(folder, model.eval(), task, config, checkpoint, notes)
-
-
-def _task(config: RunConfig, record: dict[str, Any], **arguments: Any) -> Task:
-    """The task of a run, perhaps over other data, with the run's classes and sizes."""
-    if arguments.get("data") not in (None, config.task.parameters.get("data")):
-        arguments["whole_is_test"] = True
-    try:
-        task = build_task(config, **arguments)
-    except ValueError as error:
-        if absent := missing(recorded_plugins(config.plugin, record)):
-            raise ValueError(f"{error}; {absent}") from error
-        raise
-    task.match_sizes(record["data_signature"])
-    if record["classes"] is not None:
-        task.remap_classes(record["classes"])
-    return task

@@ -14,8 +14,9 @@ from small_recipe import write
 from nacgraph.cli.options import parse
 from nacgraph.sweep import Sweep, read_recipe
 from nacgraph.sweep.jobs import cell_flags, jobs_of
+from nacgraph.training.data_of_run import build_task
 from nacgraph.training.plan import check_parts
-from nacgraph.training.run import build_model, build_target, build_task
+from nacgraph.training.run import build_model, build_target
 from nacgraph.utils.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]

@@ -17,7 +17,7 @@ from nacgraph.tasks.base import TASKS
 from nacgraph.tasks.splits import carve, words
 from nacgraph.testing import assert_task
 from nacgraph.training.config import make_config
-from nacgraph.training.run import build_task
+from nacgraph.training.data_of_run import build_task
 
 CLASSES = ("ant", "bee", "cat")
 

@@ -86,7 +86,9 @@ def test_tensors_without_a_record_never_existed(tmp_path: Path) -> None:
     save(tmp_path, 2).unlink()
     found, skipped = ck.newest_valid(tmp_path)
     assert found is not None and found.state["step"] == 1
-    assert "no such checkpoint" in skipped[0]
+    assert skipped == []
+    (tmp_path / "step_00000001.json").unlink()  # the very first one: as if there were none
+    assert ck.newest_valid(tmp_path) == (None, [])
 
 
 def test_the_best_one_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -157,6 +159,10 @@ def test_a_pickle_is_never_run(tmp_path: Path) -> None:
         ({"format": 99}, "expected format 1, got 99"),
         ({"file": "gone.safetensors"}, "No such file"),
         ({"step": "x"}, "not a checkpoint record"),
+        ({"step": True}, "not a checkpoint record"),
+        ({"seconds": None}, "not a checkpoint record"),
+        ({"best_accuracy": 1e400}, "not a checkpoint record"),
+        ({"best_accuracy": 0.75}, "record_sha256"),
     ],
 )
 def test_a_forged_record_is_refused(tmp_path: Path, change: dict, match: str) -> None:
@@ -164,3 +170,30 @@ def test_a_forged_record_is_refused(tmp_path: Path, change: dict, match: str) ->
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(ck.CheckpointError, match=match):
         ck.load_checkpoint(path)
+
+
+def test_a_record_that_lacks_what_is_needed_is_skipped(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    found, skipped = ck.newest_valid(tmp_path, needs=("step", "seconds"))
+    assert found is None and "expected seconds, got none" in skipped[0]
+
+
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        (torch.zeros(4, 2), r"model/w: expected float32 \(4, 3\), got float32 \(4, 2\)"),
+        (torch.zeros(4, 3).double(), "model/w: expected float32 .*got float64"),
+        (torch.full((4, 3), torch.nan), "model/w: expected finite numbers"),
+        (torch.full((4, 3), torch.inf), "model/w: expected finite numbers"),
+        (None, "expected model/w, got none"),
+    ],
+)
+def test_tensors_are_checked_before_they_are_loaded(
+    tmp_path: Path, changed: torch.Tensor | None, match: str
+) -> None:
+    held = {k: t for k, t in {**tensors(), "model/w": changed}.items() if t is not None}
+    found = ck.load_checkpoint(ck.save_checkpoint(tmp_path, "step_00000001", held, {"step": 1}))
+    with pytest.raises(ck.CheckpointError, match=match):
+        ck.check_tensors(found, tensors())
+    if changed is None:
+        ck.check_tensors(found, tensors(), optional=["model/w"])
