@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 
 COMMANDS = {  # name: what it does; each is nacgraph/cli/NAME.py with main(argv) -> exit code
     "train": "train a circuit on a task under a graph prior",
@@ -46,8 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(name: str, argv: Sequence[str] | None = None) -> int:
     """Run the command ``name``; an interruption or a reader that left is no traceback."""
+    prepare_environment()
     try:
-        arguments = sys.argv[1:] if argv is None else argv
+        arguments = [at_home(text) for text in (sys.argv[1:] if argv is None else argv)]
         code = int(import_module(f"nacgraph.cli.{name}").main(arguments))
         sys.stdout.flush()
         return code
@@ -57,6 +60,25 @@ def run(name: str, argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # as of ``nacgraph doctor | head``
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to flush
         return 141
+
+
+def prepare_environment() -> None:
+    """What libraries and terminals need, where the environment has something else or nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # cp1252 or ASCII, as where output is redirected
+            stream.reconfigure(errors="replace")
+    os.environ["MPLBACKEND"] = "agg"  # pictures go to files, and a notebook's backend may not exist
+    home = os.path.expanduser("~")
+    if not os.path.isabs(home):  # no HOME, and a user without an entry
+        os.environ["HOME"] = home = os.path.join(tempfile.gettempdir(), f"nacgraph-{os.getuid()}")
+        os.environ.setdefault("USER", str(os.getuid()))
+
+
+def at_home(text: str) -> str:
+    """``--out=~/runs`` with the home folder, which a shell only sees at the start of a word."""
+    flag, _, value = text.partition("=")
+    plain = flag.startswith("--") and value.startswith("~")
+    return f"{flag}={os.path.expanduser(value)}" if plain else text
 
 
 def usage() -> str:

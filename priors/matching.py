@@ -186,18 +186,28 @@ class MatchedLoss(nn.Module):
             if num_nodes is not None:
                 self.target = self.prior.edge_probabilities(num_nodes)
 
-    def forward(self, link: Tensor, step: int | None = None) -> Tensor:
+    def due(self, step: int) -> bool:
+        """Whether a call of this step refreshes the permutation."""
+        return self.permutation is None or step % self.match_every == 0
+
+    def forward(self, link: Tensor, step: int | None = None, whole: Tensor | None = None) -> Tensor:
         """The loss; the permutation is refreshed where ``step``, by default the number of calls
-        so far, is a multiple of ``match_every``."""
+        so far, is a multiple of ``match_every``: for ``whole``, the links of a batch of which
+        ``link`` is a process's share."""
         if self.target is None and self.prior is not None:
             self.target = self.prior.edge_probabilities(link.shape[-1]).to(link.device)
             self.load_state(self.state())  # one that was loaded before the size was known
         target = cast(Tensor, self.target)
         if step is None:
             step, self.calls = self.calls, self.calls + 1
-        if self.permutation is None or step % self.match_every == 0:
+        if self.due(step):
             self.permutation = match(
-                link, target, self.method, self.permutation, seed=step, kind=self.kind
+                link if whole is None else whole,
+                target,
+                self.method,
+                self.permutation,
+                seed=step,
+                kind=self.kind,
             )
         return matched_loss(link, target, self.permutation, self.kind)
 

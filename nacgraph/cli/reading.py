@@ -10,6 +10,7 @@ from typing import Any
 from nacgraph.cli.answer import note
 from nacgraph.training.run import Run, load_run, read_config, require_circuit
 from nacgraph.utils import yaml12
+from nacgraph.utils.check import check_at_least
 from nacgraph.utils.registry import load_plugin
 
 SHARED: dict[str, dict[str, Any]] = {  # arguments of several commands, as argparse adds them
@@ -33,7 +34,8 @@ def prepare(arguments: argparse.Namespace) -> None:
     """Run the plugins, and set PyTorch's threads where the command has ``--threads``."""
     for path in arguments.plugin:
         load_plugin(path)
-    if threads := getattr(arguments, "threads", 0):
+    check_at_least(0, threads=(threads := getattr(arguments, "threads", 0)))
+    if threads:
         import torch
 
         torch.set_num_threads(threads)
@@ -63,8 +65,8 @@ def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:
 
 def task_arguments(arguments: argparse.Namespace, *others: str) -> dict[str, Any]:
     """What the command line says of the task: of its data, and of these other parameters."""
-    names = ("data", "cache_dir", "allow_edited", *others)
-    return {n: v for n in names if (v := getattr(arguments, n, None)) is not None}
+    given = ("data", "cache_dir", "allow_edited", *others)
+    return {n: v for n in given if (v := getattr(arguments, n, None)) is not None}
 
 
 def read_run(folder: Path, **changed: Any) -> Run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from nacgraph.cli.options import parse
 from nacgraph.training.plan import Plan, make_plan, process_rank
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"error: {error}", USAGE)
     except OSError as error:
         if error.errno != errno.ENOSPC:
-            raise
+            return _fail(f"error: {error}", NOT_WRITTEN)
         return _fail(f"error: the disk is full ({error.filename}); checkpoints stay", NOT_WRITTEN)
 
 
@@ -47,17 +48,19 @@ def run(plan: Plan) -> int:
     from nacgraph.training.fit import train
     from nacgraph.utils.progress import Progress
 
-    look = command_line("evaluate", plan.folder, plugins=plan.config.plugin)
+    def look(folder: Path) -> str:
+        return command_line("evaluate", folder, plugins=plan.config.plugin)
+
     if plan.complete:
-        print(f"{plan.folder} is complete; read it with: {look}")
+        print(f"{plan.folder} is complete; read it with: {look(plan.folder)}")
         return 0
     progress = Progress(plan.config.steps, quiet=process_rank(plan.config) != 0)
     try:
-        train(plan, progress)
+        folder = train(plan, progress).path
     except TrainingStopped as stop:
         progress.say(str(stop))
         return 128 + stop.signal
-    progress.say(f"results    {plan.folder}\nnext       {look}")
+    progress.say(f"results    {folder}\nnext       {look(folder)}")
     return 0
 
 

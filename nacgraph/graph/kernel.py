@@ -20,6 +20,18 @@ SAMPLED = ("concrete", "hard")  # those that draw noise
 DRAW_EDGES = 2**18  # pairs from which edges are drawn without a tensor over all pairs
 
 
+class SharedNoise(torch.Generator):
+    """Noise for a process that has rows ``rank::world`` of a batch.
+
+    It stands at the same place in every process. Graphs that all samples share get the same noise,
+    and a sample's own graph the noise of its place in the whole batch: the number of processes
+    changes no number.
+    """
+
+    rank = 0
+    world = 1
+
+
 class SignatureKernel(nn.Module):
     """Turns signatures into link probabilities and draws graphs from them.
 
@@ -127,7 +139,7 @@ class SignatureKernel(nn.Module):
             count = 1
         if receivers.dim() == 3 or mode not in SAMPLED:
             graphs = None
-        if self._draws_edges(receivers, others, graphs):
+        if self._draws_edges(receivers, others, graphs, _share(generator)[1]):
             rule = mode, generator, graphs, among
             return tuple(self._edges(receivers, others, *rule) for _ in range(count))
         log_p = log_link_probabilities(receivers, others, self.bandwidth, among)
@@ -154,10 +166,13 @@ class SignatureKernel(nn.Module):
         """Whether no link can be so improbable that ``min_weight`` cuts it."""
         return self.min_weight <= math.exp(-2 / self.bandwidth)
 
-    def _draws_edges(self, receivers: Tensor, senders: Tensor, graphs: int | None) -> bool:
+    def _draws_edges(
+        self, receivers: Tensor, senders: Tensor, graphs: int | None, world: int
+    ) -> bool:
         """Whether the pairs are so many that only edges are drawn, which the CPU can do."""
         each = receivers.shape[-2] * senders.shape[-2]
-        pairs = each * (len(receivers) if receivers.dim() == 3 else graphs or 1)
+        own = len(receivers) if receivers.dim() == 3 else graphs
+        pairs = each * (1 if own is None else own * world)  # of all processes, which choose alike
         # A compiler sees tensors of fixed shapes only.
         plain = receivers.device.type == "cpu" and not torch.compiler.is_compiling()
         return plain and pairs >= DRAW_EDGES
@@ -184,7 +199,8 @@ class SignatureKernel(nn.Module):
             ours = F.normalize(receivers.to(wide), dim=-1)
             others = ours if among else F.normalize(senders.to(wide), dim=-1)
             rule = self.bandwidth, self.temperature
-            edges = sample_edges(ours, others, *rule, self.min_weight, mode, seed, among, graphs)
+            kind = self.min_weight, mode, seed, among, graphs
+            edges = sample_edges(ours, others, *rule, *kind, share=_share(generator))
             log_weight = edge_log_weights(ours, others, edges, *rule, mode)
         longest = int(edges.rowptr.diff().max())
         rows = Rows(edges.rowptr, edges.sender, log_weight, longest)
@@ -209,13 +225,23 @@ class SignatureKernel(nn.Module):
             return log_p, log_p >= _log(self.min_weight)
         # Drawn where the generator lives, so that a seed means the same noise on every device.
         place = None if generator is None else generator.device
-        noise = torch.rand(log_p.shape, generator=generator, device=place)
+        shape, rank, world = list(log_p.shape), *_share(generator)
+        if log_p.dim() == 3:
+            shape[0] *= world
+        noise = torch.rand(shape, generator=generator, device=place)
+        if log_p.dim() == 3:
+            noise = noise[rank::world]
         noise = noise.to(log_p).clamp_min(2.0**-25)  # rand may return 0 and never returns 1
         log_k = concrete_log_sample(log_p, noise, self.temperature)
         if mode == "hard":
             # Forward 1, backward the gradient of log K (straight-through).
             return log_k - log_k.detach(), log_k > math.log(0.5)
         return log_k, log_k >= _log(self.min_weight)
+
+
+def _share(generator: torch.Generator | None) -> tuple[int, int]:
+    """The rank of this process, and of how many."""
+    return (generator.rank, generator.world) if isinstance(generator, SharedNoise) else (0, 1)
 
 
 def _log(x: float) -> float:

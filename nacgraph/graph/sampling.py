@@ -48,6 +48,7 @@ def sample_edges(
     graphs: int | None = None,
     *,
     block: int | None = None,
+    share: tuple[int, int] = (0, 1),
 ) -> Edges:
     """Draw the edges that :class:`~nacgraph.graph.kernel.SignatureKernel` draws, in O(E) memory.
 
@@ -63,6 +64,7 @@ def sample_edges(
             without any sender keeps its most probable one.
         graphs: Draw this many independent graphs from shared signatures.
         block: Receivers a thread handles at once; changes memory and time, not the result.
+        share: (rank, world): these are graphs ``rank::world`` of a larger batch.
 
     Shapes:
         receivers (R, S) or (B, R, S) · senders (N, S) or (B, N, S)
@@ -96,6 +98,9 @@ def sample_edges(
     drawn: dict[tuple[int, int], tuple[np.ndarray, ...]] = {}
     local = threading.local()
 
+    def numbered(graph: int) -> np.uint64:
+        return np.uint64(graph if samples is None else share[0] + graph * share[1])
+
     def work(start: int, stop: int) -> None:
         if not hasattr(local, "buffers"):
             size = block * others
@@ -107,7 +112,7 @@ def sample_edges(
             cosine = product(b, first, min(first + block, num), local.product)
             for graph in range(b * copies, (b + 1) * copies):
                 degree = np.empty(len(cosine), np.int64)
-                place = (cosine, rows[b], columns[b], first, loops, key, np.uint64(graph))
+                place = (cosine, rows[b], columns[b], first, loops, key, numbered(graph))
                 end = draw_block(*place, *rule, cuts[b], error, table, degree, sender, noise)
                 drawn[graph, first] = degree, sender[:end].copy(), noise[:end].copy()
 

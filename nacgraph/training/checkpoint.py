@@ -21,7 +21,7 @@ from torch import Tensor
 
 from nacgraph.models.names import current_name
 from nacgraph.utils.errors import CheckpointError
-from nacgraph.utils.files import write_atomically
+from nacgraph.utils.files import remove_drafts, write_atomically
 
 FORMAT = 1
 NUMBERS = {"step": int, "seconds": (int, float), "best_accuracy": (int, float), "best_step": int}
@@ -206,5 +206,4 @@ def keep_last(folder: Path, step: int, count: int = 2) -> None:
         for path in folder.glob(pattern):
             if path.stem not in kept:
                 path.unlink(missing_ok=True)
-    for path in folder.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
+    remove_drafts(folder)

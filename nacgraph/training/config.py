@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from nacgraph.tasks import Task
 
 
+PATHS = ("out", "start", "resume", "task.data", "task.cache_dir")
+
+
 class Text(str):
     """A value as it was typed on a command line."""
 
@@ -151,6 +154,8 @@ def _read(values: Mapping[str, Any], source: str) -> tuple[dict[str, Any], list[
     for path, value in found.items():
         if value is None and path.startswith("model."):
             continue  # until 0.1, null meant: as the model's name says
+        if path in PATHS and isinstance(value, str) and value.startswith("~"):
+            value = type(value)(Path(value).expanduser())
         if path not in flags() or flags()[path].kind is Any:
             typed[path] = value
             continue

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,12 @@ import torch
 
 from nacgraph.models.config import NACConfig
 from nacgraph.training.checkpoint import best_or_newest, newest_valid
+from nacgraph.training.claim import claimed, remove_start
 from nacgraph.training.config import RunConfig, layered
 from nacgraph.training.data_of_run import build_task, data_place, sample_digests
 from nacgraph.training.folder import RunFolder, read_data_record, read_samples
 from nacgraph.training.footprint import memory_warning
-from nacgraph.training.plan import Plan, make_plan, process_rank
+from nacgraph.training.plan import Plan, default_folder, make_plan, numbered, process_rank
 from nacgraph.training.run import (
     Run,
     build_model,
@@ -125,9 +127,36 @@ def train(plan: Plan, progress: Progress) -> Run:
     if plan.config.threads:
         torch.set_num_threads(plan.config.threads)
     try:
-        return _train(plan, progress)
+        with _claimed(plan) as there:
+            return _train(there, progress)
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def _claimed(plan: Plan) -> Iterator[Plan]:
+    """The plan with its folder held; a start that fails before its first checkpoint leaves none.
+
+    Without ``--out``, a folder that another process took in the meantime gives way to the next.
+    """
+    if process_rank(plan.config) != 0:
+        yield plan
+        return
+    config, fresh = plan.config, not (plan.folder / "config.yaml").exists()
+    named = config.out is not None or config.resume != "none"
+
+    def choose() -> Path:
+        return plan.folder if named else numbered(default_folder(config))[-1]
+
+    with claimed(choose, new=not named) as folder:
+        if fresh and (folder / "config.yaml").exists():
+            raise ConfigError([f"out: expected a new or empty folder, got {folder}, a run"])
+        try:
+            yield replace(plan, folder=folder)
+        except BaseException:
+            if fresh:
+                remove_start(folder)
+            raise
 
 
 def _train(plan: Plan, progress: Progress) -> Run:

@@ -29,7 +29,7 @@ from nacgraph.training.config import RunConfig, dump_config
 from nacgraph.training.plugins import PluginFile, plugins_of
 from nacgraph.utils.arrays import read_arrays
 from nacgraph.utils.errors import CheckpointError
-from nacgraph.utils.files import write_atomically
+from nacgraph.utils.files import remove_drafts, write_atomically
 
 if TYPE_CHECKING:
     from nacgraph.models.transformer import Model
@@ -123,7 +123,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
     """``summary.json`` of a run; empty where there is none, as before its end."""
     try:
         found = json.loads((folder / "summary.json").read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -190,6 +190,12 @@ class RunFolder:
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import Summary
 
+        frames = self.path / "frames"
+        for place in (self.path, self.checkpoints, frames):
+            remove_drafts(place)
+        for frame in frames.glob("step_*.npz"):  # of steps that are about to be made again
+            if frame.stem > step_name(step):
+                frame.unlink(missing_ok=True)
         path = self.path / "metrics.csv"
         rows = []
         if path.is_file():

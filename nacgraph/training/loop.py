@@ -9,6 +9,7 @@ import math
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -105,24 +106,36 @@ class NACLightning(pl.LightningModule):
     # The straight line
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        noise = noise_generator(self.config.seed, self.step)
+        rank, world = self.trainer.global_rank, self.trainer.world_size
+        noise = noise_generator(self.config.seed, self.step, rank, world)
         out = self.model(batch, noise)
         task_loss = loss = self.task.loss(out.logits.float(), batch)
         prior_loss = None
         if self.prior_loss is not None:
             self._require_finite(out.link.sum(), "sum of link probabilities")
-            prior_loss = self.prior_loss(out.link.float(), self.step)
+            link, whole = out.link.float(), None
+            if world > 1 and link.dim() == 3 and self.prior_loss.due(self.step):
+                whole = self.all_gather(link.detach()).flatten(0, 1)
+            prior_loss = self.prior_loss(link, self.step, whole)
             loss = loss + self.config.prior.weight * prior_loss
-        self._note(loss, task_loss, prior_loss)
+        of_graph: dict[str, float] = {}
         if isinstance(out, CircuitOutput):
-            self.row |= {"mean_degree": out.graph.mean_degree(), "isolated": isolated(out.graph)}
+            of_graph = {"mean_degree": out.graph.mean_degree(), "isolated": isolated(out.graph)}
+        self._note(loss, task_loss, prior_loss, of_graph)
         return loss
 
-    def _note(self, loss: Tensor, task_loss: Tensor, prior_loss: Tensor | None) -> None:
+    def _note(
+        self,
+        loss: Tensor,
+        task_loss: Tensor,
+        prior_loss: Tensor | None,
+        of_graph: Mapping[str, float],
+    ) -> None:
         """Means over all processes, and whether any of them was asked to stop."""
         zero = torch.zeros_like(loss)
         prior = zero if prior_loss is None else prior_loss
-        shared = torch.stack([loss, task_loss, prior, zero + self.asked_to_stop]).detach().double()
+        numbers = [zero.double() + value for value in (self.asked_to_stop, *of_graph.values())]
+        shared = torch.stack([*(t.double() for t in (loss, task_loss, prior)), *numbers]).detach()
         if self.trainer.world_size > 1:
             torch.distributed.all_reduce(shared)
             shared /= self.trainer.world_size
@@ -132,6 +145,7 @@ class NACLightning(pl.LightningModule):
             "loss": values[0],
             "task_loss": values[1],
             "prior_loss": None if prior_loss is None else values[2],
+            **dict(zip(of_graph, values[4:], strict=True)),
         }
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nacgraph.graph.kernel import SharedNoise
+
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
@@ -20,11 +22,15 @@ def learning_rate(step: int, peak: float, warmup: int, steps: int) -> float:
     return peak * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 
-def noise_generator(seed: int, step: int) -> torch.Generator:
-    """The edge noise of a step: the same on every rank, and in a resumed as in an unbroken run."""
+def noise_generator(seed: int, step: int, rank: int = 0, world: int = 1) -> SharedNoise:
+    """The edge noise of a step, the same in a resumed as in an unbroken run, over any number of
+    processes."""
     # PyTorch's CPU generator looks at the low 32 bits of a seed only, so both are hashed into them.
     mixed = np.random.SeedSequence(seed, spawn_key=(step,)).generate_state(1)[0]
-    return torch.Generator().manual_seed(int(mixed))
+    noise = SharedNoise()
+    noise.manual_seed(int(mixed))
+    noise.rank, noise.world = rank, world
+    return noise
 
 
 def decays(model: nn.Module) -> dict[str, bool]:

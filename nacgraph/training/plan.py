@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from nacgraph.training.checkpoint import NUMBERS, Checkpoint, newest_valid
+from nacgraph.training.claim import counts
 from nacgraph.training.config import FREE_ON_RESUME, RunConfig
 from nacgraph.training.flags import shown, to_paths
-from nacgraph.training.folder import check_unedited, read_data_record
+from nacgraph.training.folder import SAMPLES, check_unedited, read_data_record
 from nacgraph.training.plugins import missing, recorded_plugins
 from nacgraph.training.run import read_config
 from nacgraph.utils.commands import command_line
@@ -39,12 +40,37 @@ class Plan:
 
 
 def process_rank(config: RunConfig) -> int:
-    """Rank of this process as torchrun, SLURM or Lightning's own launcher tell it."""
-    for name in ("RANK", "SLURM_PROCID"):
-        if name in os.environ:
-            return int(os.environ[name])
+    """Rank of this process as torchrun, SLURM or Lightning's own launcher tell it.
+
+    Raises:
+        ConfigError: If SLURM started another number of processes than the run is to have.
+    """
+    world = config.devices * config.nodes
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return int(os.environ["RANK"])
+    tasks = os.environ.get("SLURM_NTASKS", "1")
+    if "SLURM_PROCID" in os.environ and tasks != "1":
+        if tasks != str(world):
+            raise ConfigError(
+                [
+                    f"SLURM_NTASKS: expected devices × nodes = {world} tasks, got {tasks}; start "
+                    "with srun --ntasks that fit, or outside of srun with env -u SLURM_NTASKS"
+                ]
+            )
+        return int(os.environ["SLURM_PROCID"])
+    if world == 1:  # whatever a scheduler left in the environment
+        return 0
     node = int(os.environ.get("NODE_RANK", "0"))
     return node * config.devices + int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def strays() -> list[str]:
+    """A remark on variables of a launcher that did not start this process."""
+    if "TORCHELASTIC_RUN_ID" in os.environ or os.environ.get("SLURM_NTASKS", "1") != "1":
+        return []
+    found = [n for n in ("RANK", "SLURM_PROCID") if os.environ.get(n, "0") != "0"]
+    said = ", ".join(f"{name}={os.environ[name]}" for name in found)
+    return [f"{said} in the environment, but no launcher: left out"] if found else []
 
 
 def as_launched(config: RunConfig) -> RunConfig:
@@ -90,6 +116,8 @@ def make_plan(
         CheckpointError: If all checkpoints of the run are damaged.
     """
     plan = _place(config, asked, list(notes), process_rank(config) == 0, allow_edited)
+    if process_rank(config) == 0:
+        plan.notes.extend(strays())
     plan = replace(plan, config=as_launched(plan.config))
     check_parts(plan.config)
     return plan
@@ -112,7 +140,8 @@ def _place(
     if config.resume == "auto":
         folder = existing[0] if config.out else existing[max(0, len(existing) - 2)]
         if not (folder / "config.yaml").is_file():
-            if first and folder.exists() and _content(folder):
+            # What a process that was killed before it wrote its configuration leaves is nothing.
+            if first and set(_content(folder)) - {"data.json", SAMPLES}:
                 raise ConfigError([f"out: expected a run folder or a new one, got {folder}"])
             return Plan(config, folder, None, [*notes, "nothing to resume: a new run"])
     else:
@@ -151,7 +180,10 @@ def _place(
 
 
 def _content(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else [folder.name]
+    if not folder.exists():
+        return []
+    names = filter(counts, folder.iterdir()) if folder.is_dir() else [folder]
+    return sorted(path.name for path in names)
 
 
 def check_parts(config: RunConfig) -> None:

@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from nacgraph.training.config import RunConfig
 from nacgraph.utils.machine import device_of
@@ -32,7 +33,10 @@ def make_trainer(config: RunConfig, steps: int) -> pl.Trainer:
             ),
             process_group_backend="gloo" if device == "cpu" else "nccl",
         )
+    alone = config.devices * config.nodes == 1
     return pl.Trainer(
+        # One process asks no launcher, whatever a scheduler left in the environment.
+        plugins=[LightningEnvironment()] if alone else None,
         accelerator="gpu" if device == "cuda" else "cpu",
         devices=config.devices,
         num_nodes=config.nodes,

@@ -41,3 +41,10 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what a process that was killed had begun to write; for the only writer of a folder."""
+    for path in folder.glob(".*.tmp"):
+        with suppress(OSError):
+            path.unlink()

@@ -146,6 +146,8 @@ def hardware(device: torch.device | str) -> str:
 
 def device_of(name: str) -> str:
     """The device "cpu" or "cuda" that ``--device`` names, where auto is the GPU if there is one."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device: expected a CUDA device, got none; use --device cpu")
     if name != "auto":
         return name
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from nacgraph.graph.forms import isolated, mean_degree
-from nacgraph.graph.kernel import SignatureKernel
+from nacgraph.graph.forms import BiasGraph, isolated, mean_degree
+from nacgraph.graph.kernel import SharedNoise, SignatureKernel
 from nacgraph.graph.links import (
     DEFAULT_BANDWIDTH,
     concrete_log_sample,
@@ -175,3 +175,29 @@ def test_without_a_generator_the_noise_is_pytorchs(modules: int) -> None:
     kernel(signatures, generator=torch.Generator().manual_seed(0))
     kernel(signatures, mode="threshold")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("modules", [6, 200])  # drawn as tensors over all pairs, and as edges
+@pytest.mark.parametrize("own", [True, False])  # signatures of its own for each sample, or shared
+@pytest.mark.parametrize("mode", ["concrete", "hard"])
+def test_a_sample_gets_the_noise_of_its_place_in_the_batch(
+    modules: int, own: bool, mode: str
+) -> None:
+    kernel, samples, world = SignatureKernel(0.5, mode=mode), 8, 2
+    signatures = torch.randn(*([samples] if own else []), modules, 8)
+
+    def drawn(rank: int, world: int) -> list[torch.Tensor]:
+        noise = SharedNoise()
+        noise.manual_seed(3)
+        noise.rank, noise.world = rank, world
+        given = signatures[rank::world] if own else signatures
+        graphs = kernel.draws(2, given, generator=noise, graphs=samples // world)
+        shared = kernel(torch.eye(4), generator=noise)
+        weights = [BiasGraph.of(graph, torch.float32).bias for graph in graphs]
+        return [*weights, BiasGraph.of(shared, torch.float32).bias]
+
+    whole = drawn(0, 1)
+    for rank in range(world):
+        for share, all_of in zip(drawn(rank, world)[:2], whole[:2], strict=True):
+            torch.testing.assert_close(share, all_of[rank::world])
+        torch.testing.assert_close(drawn(rank, world)[2], whole[2])
