@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import re
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from nacgraph.utils.errors import CheckpointError, ConfigError
+
+
+def natural(text: str) -> int:
+    """A number of threads, or a seed, as argparse reads it."""
+    if not re.fullmatch(r"\d{1,19}", text) or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 2^63 - 1, got {text}")
+    return int(text)
 
 
 def note(*lines: str) -> None:

@@ -7,17 +7,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nacgraph.cli.answer import note
+from nacgraph.cli.answer import natural, note
 from nacgraph.training.run import Run, load_run, read_config, require_circuit
 from nacgraph.utils import yaml12
-from nacgraph.utils.check import check_at_least
 from nacgraph.utils.registry import load_plugin
 
 SHARED: dict[str, dict[str, Any]] = {  # arguments of several commands, as argparse adds them
     "data": {"help": "as of nacgraph evaluate"},
     "cache_dir": {"help": "where generated data is kept"},
     "device": {"choices": ("auto", "cpu", "cuda"), "default": "auto"},
-    "threads": {"type": int, "default": 0, "help": "0 leaves PyTorch's choice"},
+    "threads": {"type": natural, "default": 0, "help": "0 leaves PyTorch's choice"},
     "allow_edited": {"action": "store_true", "help": "read a run whose configuration was edited"},
     "plugin": {"action": "append", "default": [], "help": "a Python file that is run"},
 }
@@ -34,8 +33,7 @@ def prepare(arguments: argparse.Namespace) -> None:
     """Run the plugins, and set PyTorch's threads where the command has ``--threads``."""
     for path in arguments.plugin:
         load_plugin(path)
-    check_at_least(0, threads=(threads := getattr(arguments, "threads", 0)))
-    if threads:
+    if threads := getattr(arguments, "threads", 0):
         import torch
 
         torch.set_num_threads(threads)
@@ -77,6 +75,6 @@ def read_run(folder: Path, **changed: Any) -> Run:
 
 
 def read_circuit(folder: Path, **changed: Any) -> Run:
-    """As :func:`read_run`; a ValueError, before anything is read, if the run has no circuit."""
+    """As :func:`read_run`; a ValueError at once if the run has no circuit."""
     require_circuit(read_config(folder), folder)
     return read_run(folder, **changed)
