@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from nacgraph.utils.errors import CheckpointError, ConfigError
+from nacgraph.utils.errors import CheckpointError, ConfigError, printable
 
 
 def natural(text: str) -> int:
@@ -22,7 +22,7 @@ def natural(text: str) -> int:
 def note(*lines: str) -> None:
     """Say something beside the result, on stderr."""
     for line in lines:
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def answer(work: Callable[[], Any], *expected: type[Exception]) -> int:
@@ -35,10 +35,10 @@ def answer(work: Callable[[], Any], *expected: type[Exception]) -> int:
     try:
         result = work()
     except ConfigError as error:
-        print("\n".join(f"error: {text}" for text in error.problems), file=sys.stderr)
+        note(*(f"error: {text}" for text in error.problems))
         return 2
     except known as error:
-        print(f"error: {error}", file=sys.stderr)
+        note(f"error: {error}")
         return 2
-    print(result if isinstance(result, str) else json.dumps(result, indent=1))
+    print(printable(result) if isinstance(result, str) else json.dumps(result, indent=1))
     return 0

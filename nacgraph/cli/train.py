@@ -10,7 +10,13 @@ from pathlib import Path
 from nacgraph.cli.options import parse
 from nacgraph.training.plan import Plan, make_plan, process_rank
 from nacgraph.utils.commands import command_line
-from nacgraph.utils.errors import CheckpointError, ConfigError, NonFiniteError, TrainingStopped
+from nacgraph.utils.errors import (
+    CheckpointError,
+    ConfigError,
+    NonFiniteError,
+    TrainingStopped,
+    printable,
+)
 
 USAGE, NOT_FINITE, NOT_WRITTEN = 2, 3, 4
 ESTIMATE, ALLOW_EDITED = "--estimate", "--allow-edited"
@@ -39,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(text: str, code: int) -> int:
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
     return code
 
 

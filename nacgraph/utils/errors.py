@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class ConfigError(ValueError):
@@ -32,6 +35,16 @@ class TrainingStopped(KeyboardInterrupt):
     def __init__(self, text: str, signal: int = 2) -> None:
         super().__init__(text)
         self.signal = signal
+
+
+def printable(text: str) -> str:
+    """The text without what a terminal would obey: names of classes and files are data.
+
+    Example:
+        >>> printable("cat" + chr(27) + "[2J")
+        'cat\\\\x1b[2J'
+    """
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
 def did_you_mean(name: object, choices: Iterable[str]) -> str:

@@ -76,6 +76,7 @@ class Progress:
         """One line that stays."""
         if self.quiet:
             return
+        text = printable(text)
         if self._live is not None:
             self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
