@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nacgraph.utils.errors import printable
+
 EVERY = 20.0  # seconds between plain lines
 
 
