@@ -88,7 +88,7 @@ def _pairs(texts: list[str]) -> tuple[dict[str, Any], list[str]]:
     if texts[-1].startswith("{"):
         try:
             return json.loads(texts[-1]), []
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}, [texts[-1]]
     # A comma within brackets belongs to a value.
     parts = [part for text in texts for part in re.split(r",(?![^\[]*\])", text)]

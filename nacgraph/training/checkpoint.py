@@ -66,6 +66,7 @@ def save_checkpoint(
         **state,  # first: the state of another checkpoint names that one's file
         "format": FORMAT,
         "file": f"{stem}.safetensors",
+        "tensors": len(tensors),
         "sha256": hashlib.sha256(data).hexdigest(),
     }
     record["record_sha256"] = _digest(record)
@@ -110,6 +111,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
         tensors = decode_tensors(data)
     except Exception as error:  # safetensors raises its own, undocumented, types
         raise CheckpointError(f"{path.parent / name}: not safetensors ({error})") from error
+    if state.get("tensors", len(tensors)) != len(tensors):
+        raise CheckpointError(
+            f"{path}: expected {state['tensors']} tensors in {name}, got {len(tensors)}"
+        )
     if state.get("record_sha256", wanted := _digest(state)) != wanted:  # records of old have none
         raise CheckpointError(f"{path}: damaged, expected another record_sha256, of what it says")
     state.pop("record_sha256", None)

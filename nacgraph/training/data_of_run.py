@@ -70,7 +70,7 @@ def sample_digests(task: Task, split: str) -> np.ndarray | None:
                 for values, kept in parts:
                     hashed.update(np.ascontiguousarray(values[kept]).tobytes())
                 found.append(hashed.digest())
-    except (ValueError, KeyError, NotImplementedError):
+    except (ValueError, LookupError, AttributeError, TypeError, NotImplementedError):
         return None
     return np.sort(np.frombuffer(b"".join(found), np.uint64))
 

@@ -201,13 +201,12 @@ class NACLightning(pl.LightningModule):
         expected = {f"optimizer/step/{name}": torch.zeros(()) for name in learning}
         for name, p in learning.items():
             expected |= {f"optimizer/{moment}/{name}": p for moment in MOMENTS[1:]}
-        # What got no gradient has no moments: signatures, where the graph passes none.
-        idle = [
-            n
-            for n in learning
-            if not any(k.endswith(f"/{n}") for k in checkpoint.part("optimizer"))
-        ]
-        optional = [f"optimizer/{m}/{n}" for m in MOMENTS for n in idle if n.endswith("signatures")]
+        # What got no gradient, as signatures where the graph passes none, has no moments at all.
+        held = {name.partition("/")[2] for name in checkpoint.part("optimizer")}
+        idle = [name for name in learning if name not in held]
+        if len(idle) == len(learning):
+            raise CheckpointError(f"{checkpoint.path}: expected the optimizer's state, got none")
+        optional = [f"optimizer/{moment}/{name}" for moment in MOMENTS for name in idle]
         if self.average is not None:
             expected |= {f"average/{k}": t for k, t in self.average.state().items()}
         check_tensors(checkpoint, expected, optional)

