@@ -14,7 +14,7 @@ import torch
 from nacgraph.fewshot.adapting import Recipe, adapt, answered, parts_of, usual_rate
 from nacgraph.fewshot.episodes import Episode, Pool, draw_episode, make_pool
 from nacgraph.tasks import TableTask, get_task, parameters
-from nacgraph.training.data_of_run import build_task
+from nacgraph.training.data_of_run import build_task, data_place
 from nacgraph.training.folder import read_data_record
 from nacgraph.utils.check import check_at_least
 from nacgraph.utils.files import write_atomically
@@ -154,6 +154,7 @@ def new_classes(
     """The samples of new classes, as the run's task reads them; see :func:`fewshot`."""
     config = run.config
     changed: dict[str, Any] = {"without_classes": (), "only_classes": (), "whole_is_test": False}
+    changed |= data_place(config, read_data_record(run.path))
     if cache_dir is not None:
         changed["cache_dir"] = cache_dir
     if dataset is not None:
