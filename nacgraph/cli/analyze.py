@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nacgraph.cli.answer import answer, natural
+from nacgraph.cli.answer import answer, seed_number
 from nacgraph.cli.reading import add_shared, prepare, read_circuit, task_arguments
 from nacgraph.utils.commands import command_line
 from nacgraph.utils.progress import ProgressPrinter
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--nulls", type=int, default=20, help="degree-preserving null graphs")
     parser.add_argument("--draws", type=int, default=5, help="graphs sampled from P")
     parser.add_argument("--seeds", type=int, default=10, help="searches for communities")
-    parser.add_argument("--seed", type=natural, default=0, help="of everything that is drawn")
+    parser.add_argument("--seed", type=seed_number, default=0, help="of everything that is drawn")
     parser.add_argument(
         "--samples",
         type=int,

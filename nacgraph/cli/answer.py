@@ -12,11 +12,21 @@ from typing import Any
 from nacgraph.utils.errors import CheckpointError, ConfigError, printable
 
 
-def natural(text: str) -> int:
-    """A number of threads, or a seed, as argparse reads it."""
-    if not re.fullmatch(r"\d{1,19}", text) or int(text) >= 2**63:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 2^63 - 1, got {text}")
-    return int(text)
+def thread_count(text: str) -> int:
+    """``--threads`` as argparse reads it."""
+    return _number(text, 0, 2**15)
+
+
+def seed_number(text: str) -> int:
+    """``--seed`` as argparse reads it; what is below 0 the command refuses by name."""
+    return _number(text, -(2**63), 2**63)
+
+
+def _number(text: str, low: int, above: int) -> int:
+    found = int(text) if re.fullmatch(r"-?\d{1,19}", text) else above
+    if not low <= found < above:
+        raise argparse.ArgumentTypeError(f"expected a whole number >= {max(0, low)}, got {text}")
+    return found
 
 
 def note(*lines: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nacgraph.cli.answer import answer, natural
+from nacgraph.cli.answer import answer, seed_number
 from nacgraph.cli.reading import add_shared, prepare
 
 
@@ -23,7 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("run_a", type=Path, metavar="RUN_A", help="a run folder of nacgraph train")
     parser.add_argument("run_b", type=Path, metavar="RUN_B", help="another one")
     parser.add_argument("--out", type=Path, help="also write the JSON here")
-    parser.add_argument("--seed", type=natural, default=0, help="seed of everything that is drawn")
+    parser.add_argument(
+        "--seed", type=seed_number, default=0, help="seed of everything that is drawn"
+    )
     parser.add_argument("--nulls", type=int, default=10, help="random circuits to compare with")
     parser.add_argument("--picture", type=Path, help="both graphs in matched order, a .png or .svg")
     add_shared(parser, "plugin")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nacgraph.cli.answer import answer, natural
+from nacgraph.cli.answer import answer, seed_number
 from nacgraph.cli.reading import add_shared, comma_list, prepare, read_circuit, task_arguments
 from nacgraph.utils.progress import ProgressPrinter
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--perplexities", default="5,30,50", help="of t-SNE, with commas")
     parser.add_argument("--permutations", type=int, default=1000, help="of tags, for p-values")
     parser.add_argument("--drawn", type=int, default=3, help="circuits drawn of each word")
-    parser.add_argument("--seed", type=natural, default=0, help="of permutations and t-SNE")
+    parser.add_argument("--seed", type=seed_number, default=0, help="of permutations and t-SNE")
     parser.add_argument("--out", type=Path, help="folder of the results; RUN/embedding by default")
     add_shared(parser, "data", "cache_dir", "threads", "plugin", "allow_edited")
     arguments = parser.parse_args(argv)

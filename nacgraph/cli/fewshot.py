@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nacgraph.cli.answer import answer, natural
+from nacgraph.cli.answer import answer, seed_number
 from nacgraph.cli.reading import (
     add_shared,
     comma_list,
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--learning-rate", type=float, help="at the first step; 0.001 with all, else 0.03")
     add("--batch-size", type=int, default=8, help="support samples a step (default %(default)s)")
     add("--baseline", type=Path, help="a second run, given the same episodes")
-    add("--seed", type=natural, default=0, help="seed of the episodes")
+    add("--seed", type=seed_number, default=0, help="seed of the episodes")
     add("--out", type=Path, help="folder of the results; RUN/fewshot by default")
     add_shared(parser, "cache_dir", "threads", "plugin", "allow_edited")
     pairs = "KEY=VALUE …: parameters of the task, when it reads the episodes' data"

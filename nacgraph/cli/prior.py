@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from nacgraph.cli.answer import answer, natural
+from nacgraph.cli.answer import answer, seed_number
 from nacgraph.cli.reading import add_shared, key_values, prepare
 from nacgraph.utils.choices import DEFAULT_BANDWIDTH
 
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"kernel bandwidth ε (default {DEFAULT_BANDWIDTH:.3f})",
     )
     check.add_argument("--signature-dim", type=int, default=64, help="of signatures (default 64)")
-    check.add_argument("--seed", type=natural, default=0, help="seed of the sample drawn")
+    check.add_argument("--seed", type=seed_number, default=0, help="seed of the sample drawn")
     check.add_argument("--out", type=Path, help="picture (default prior-NAME.png, here)")
     return parser
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nacgraph.cli.answer import answer, natural
+from nacgraph.cli.answer import answer, seed_number
 from nacgraph.cli.reading import add_shared, comma_list, prepare, read_circuit, task_arguments
 from nacgraph.utils.commands import command_line
 from nacgraph.utils.progress import ProgressPrinter, percent
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     what.add_argument("--curve", action="store_true", help="several shares and orders")
     orders = "degree (the best linked), contribution (those whose loss costs most) or random"
     add("--order", default="degree", help=f"which modules stay: {orders}; default %(default)s")
-    add("--seed", type=natural, default=0, help="seed of a random order")
+    add("--seed", type=seed_number, default=0, help="seed of a random order")
     add("--out", type=Path, help="RUN-keepPERCENT-ORDER, for a curve RUN/pruning, if not given")
     add("--lesion-samples", type=int, help="on which contributions are measured; a minute's worth")
     add = parser.add_argument_group("for --curve").add_argument

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nacgraph.cli.answer import natural, note
+from nacgraph.cli.answer import note, thread_count
 from nacgraph.training.run import Run, load_run, read_config, require_circuit
 from nacgraph.utils import yaml12
 from nacgraph.utils.registry import load_plugin
@@ -16,7 +16,7 @@ SHARED: dict[str, dict[str, Any]] = {  # arguments of several commands, as argpa
     "data": {"help": "as of nacgraph evaluate"},
     "cache_dir": {"help": "where generated data is kept"},
     "device": {"choices": ("auto", "cpu", "cuda"), "default": "auto"},
-    "threads": {"type": natural, "default": 0, "help": "0 leaves PyTorch's choice"},
+    "threads": {"type": thread_count, "default": 0, "help": "0 leaves PyTorch's choice"},
     "allow_edited": {"action": "store_true", "help": "read a run whose configuration was edited"},
     "plugin": {"action": "append", "default": [], "help": "a Python file that is run"},
 }

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from nacgraph.cli.answer import answer, natural
+from nacgraph.cli.answer import answer, seed_number
 from nacgraph.cli.reading import add_shared, comma_list, prepare, read_run, task_arguments
 from nacgraph.utils.progress import ProgressPrinter
 
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=int, default=1000, help="images each; 0: all")
     parser.add_argument("--split", choices=("test", "val"), default="test")
     parser.add_argument(
-        "--seed", type=natural, default=0, help="seed of the noise within renditions"
+        "--seed", type=seed_number, default=0, help="seed of the noise within renditions"
     )
     parser.add_argument("--out", type=Path, help="folder of results; the first RUN if not given")
     parser.add_argument("--sheet", action="store_true", help="also draw renditions.png")

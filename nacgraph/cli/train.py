@@ -7,16 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from nacgraph.cli.answer import note
 from nacgraph.cli.options import parse
 from nacgraph.training.plan import Plan, make_plan, process_rank
 from nacgraph.utils.commands import command_line
-from nacgraph.utils.errors import (
-    CheckpointError,
-    ConfigError,
-    NonFiniteError,
-    TrainingStopped,
-    printable,
-)
+from nacgraph.utils.errors import CheckpointError, ConfigError, NonFiniteError, TrainingStopped
 
 USAGE, NOT_FINITE, NOT_WRITTEN = 2, 3, 4
 ESTIMATE, ALLOW_EDITED = "--estimate", "--allow-edited"
@@ -45,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(text: str, code: int) -> int:
-    print(printable(text), file=sys.stderr, flush=True)
+    note(text)
     return code
 
 

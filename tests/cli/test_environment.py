@@ -39,8 +39,8 @@ def test_a_run_goes_on(tmp_path: Path, odd: dict[str, str | None]) -> None:
         (["train", "--out=/dev/null/run"], "error: "),
         (["train", "--seed", str(2**80)], "seed: expected a whole number >= 0"),
         (["train", "--task-set", "a={"], "error: "),
-        (["evaluate", "{run}", "--threads", "-1"], "expected a whole number from 0"),
-        (["analyze", "{run}", "--seed", str(2**64)], "expected a whole number from 0"),
+        (["evaluate", "{run}", "--threads", "-1"], "expected a whole number >= 0"),
+        (["analyze", "{run}", "--seed", str(2**64)], "expected a whole number >= 0"),
     ],
 )
 def test_one_line_says_what_is_wrong(
