@@ -39,21 +39,19 @@ def claimed(choose: Callable[[], Path], new: bool = False) -> Iterator[Path]:
         new: Whether the folder has to be.
 
     Raises:
-        ConfigError: If another process holds it.
-        OSError: If the folder cannot be made.
+        ConfigError: If another process holds it, or it cannot be made.
     """
     while True:
         folder = choose()
         missing = [each for each in (folder, *folder.parents) if not each.exists()]
-        folder.parent.mkdir(parents=True, exist_ok=True)
         try:
-            folder.mkdir()
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(exist_ok=not new)
             break
-        except FileExistsError:
-            if not new and folder.is_dir():
-                break
-            if not new:
-                raise
+        except OSError as error:
+            if not (new and folder.is_dir()):
+                got = f"{folder} ({error.strerror})"
+                raise ConfigError([f"out: expected a folder that can be made, got {got}"]) from None
     held: int | None = None
     try:
         held = _lock(folder / LOCK)
