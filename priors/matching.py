@@ -209,7 +209,7 @@ class MatchedLoss(nn.Module):
                 seed=step,
                 kind=self.kind,
             )
-        return matched_loss(link, target, self.permutation, self.kind)
+        return matched_loss(link, target, cast(Tensor, self.permutation), self.kind)
 
     def state(self) -> Tensor:
         """The permutation for a checkpoint, (n,); empty before the first refresh."""

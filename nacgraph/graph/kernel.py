@@ -199,8 +199,10 @@ class SignatureKernel(nn.Module):
             ours = F.normalize(receivers.to(wide), dim=-1)
             others = ours if among else F.normalize(senders.to(wide), dim=-1)
             rule = self.bandwidth, self.temperature
-            kind = self.min_weight, mode, seed, among, graphs
-            edges = sample_edges(ours, others, *rule, *kind, share=_share(generator))
+            share = _share(generator)
+            edges = sample_edges(
+                ours, others, *rule, self.min_weight, mode, seed, among, graphs, share=share
+            )
             log_weight = edge_log_weights(ours, others, edges, *rule, mode)
         longest = int(edges.rowptr.diff().max())
         rows = Rows(edges.rowptr, edges.sender, log_weight, longest)

@@ -329,8 +329,7 @@ def _after(name: str, value: Mapping[str, Any] | None, problems: list[str]) -> A
         problems.append(
             f"{where}: command: expected one of {', '.join(READING)}, got {command[0]!r}"
         )
-    own = (f"--{name.replace('_', '-')}" for name in OURS if name != "seed")
-    own = (*own, "cache_dir")
+    own = [f"--{each.replace('_', '-')}" for each in OURS if each != "seed"] + ["cache_dir"]
     problems += [
         f"{where}: {word}: expected on the command line of the sweep"
         for word in (*command, *(word for words in flags.values() for word in words))

@@ -24,7 +24,12 @@ from nacgraph.utils.errors import CheckpointError
 from nacgraph.utils.files import remove_drafts, write_atomically
 
 FORMAT = 1
-NUMBERS = {"step": int, "seconds": (int, float), "best_accuracy": (int, float), "best_step": int}
+NUMBERS: dict[str, Any] = {
+    "step": int,
+    "seconds": (int, float),
+    "best_accuracy": (int, float),
+    "best_step": int,
+}
 """What a record says, beside the digests, of which a run goes on from all."""
 
 

@@ -83,6 +83,12 @@ def sample_digests(task: Task, split: str) -> np.ndarray | None:
     return np.sort(np.frombuffer(b"".join(found), np.uint64))
 
 
+def same_samples(task: Task, seen: np.ndarray) -> bool:
+    """Whether these are the digests of the samples that a task trains on."""
+    found = sample_digests(task, "train")
+    return found is not None and np.array_equal(found, seen)
+
+
 def count_seen(task: Task, split: str, seen: np.ndarray) -> int:
     """How many samples of a split are among these digests."""
     asked = sample_digests(task, split)
@@ -130,7 +136,7 @@ def task_of_run(
         return task, [f"the run does not tell its training samples apart; {given} may have some"]
     with suppress(ValueError, OSError):  # data of other classes, or without a training split
         task = _task(config, record, **arguments)
-        if np.array_equal(sample_digests(task, "train"), seen[0]):
+        if same_samples(task, seen[0]):
             return task, [f"{given} is the data of the run: its own splits are taken"]
     task = _task(config, record, **arguments, whole_is_test=True)
     found = count_seen(task, "test", seen[0])

@@ -8,14 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from nacgraph.models.config import NACConfig
 from nacgraph.training.checkpoint import best_or_newest, newest_valid
 from nacgraph.training.claim import claimed, remove_start
 from nacgraph.training.config import RunConfig, layered
-from nacgraph.training.data_of_run import build_task, data_place, sample_digests
+from nacgraph.training.data_of_run import build_task, data_place, same_samples
 from nacgraph.training.folder import RunFolder, read_data_record, read_samples
 from nacgraph.training.footprint import memory_warning
 from nacgraph.training.plan import Plan, default_folder, make_plan, numbered, process_rank
@@ -187,7 +186,7 @@ def _train(plan: Plan, progress: Progress) -> Run:
     if folder is not None and not plan.resumed:
         folder.create(config, task)
     elif folder is not None and (seen := read_samples(plan.folder)) is not None:
-        if not np.array_equal(sample_digests(task, "train"), seen[0]):
+        if not same_samples(task, seen[0]):
             got = f"{task.describe()}, whose training samples are others"
             raise ConfigError([f"data: expected that of {plan.folder}, got {got}"])
     module = NACLightning(model, task, config, target, folder, progress, plan.checkpoint)

@@ -163,7 +163,7 @@ class RunFolder:
         with suppress(ValueError):  # weights need no prior, so a pruned run may have lost its own
             parts.append(type(get_prior(config.prior.name, **config.prior.parameters)))
         plugins = plugins_of(config.plugin, *parts)
-        record = {
+        record: dict[str, Any] = {
             "classes": classes,
             "data_signature": task.data_signature(),
             "plugins": [{"path": str(p.path), "sha256": p.sha256} for p in plugins],
@@ -178,7 +178,7 @@ class RunFolder:
         else:
             samples = None
         if samples is not None:
-            arrays = {"train": samples[0], "also_in_test": np.int64(samples[1])}
+            arrays = {"train": samples[0], "also_in_test": np.array(samples[1])}
             write_atomically(self.path / SAMPLES, _packed(arrays))
         text = json.dumps(record, ensure_ascii=False) + "\n"
         write_atomically(self.path / "data.json", text.encode())

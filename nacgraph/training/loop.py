@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -115,7 +115,7 @@ class NACLightning(pl.LightningModule):
             self._require_finite(out.link.sum(), "sum of link probabilities")
             link, whole = out.link.float(), None
             if world > 1 and link.dim() == 3 and self.prior_loss.due(self.step):
-                whole = self.all_gather(link.detach()).flatten(0, 1)
+                whole = cast(Tensor, self.all_gather(link.detach())).flatten(0, 1)
             prior_loss = self.prior_loss(link, self.step, whole)
             loss = loss + self.config.prior.weight * prior_loss
         of_graph: dict[str, float] = {}

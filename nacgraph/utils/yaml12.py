@@ -7,7 +7,7 @@ core schema, except that a number with a leading zero stays a text.
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -28,7 +28,7 @@ _VALUES = (
 
 
 class _Loader(yaml.SafeLoader):
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # none of YAML 1.1's
+    yaml_implicit_resolvers = {}  # noqa: RUF012: none of YAML 1.1's
 
 
 for _tag, _pattern, _first in _VALUES:
