@@ -27,8 +27,8 @@ _VALUES = (
 )
 
 
-class _Loader(yaml.SafeLoader):
-    yaml_implicit_resolvers = {}  # noqa: RUF012: none of YAML 1.1's
+class _Loader(yaml.SafeLoader):  # without the resolvers of YAML 1.1
+    yaml_implicit_resolvers = {}  # noqa: RUF012
 
 
 for _tag, _pattern, _first in _VALUES:
