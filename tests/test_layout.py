@@ -340,3 +340,22 @@ print(all(name in globals() for name in nacgraph.__all__), callable(fit), viz.__
 def test_an_unknown_public_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'Nac'"):
         nacgraph.Nac  # noqa: B018
+
+
+def test_help_and_typos_need_no_torch(tmp_path: Path) -> None:
+    code = """
+import contextlib, io, sys
+from nacgraph.__main__ import COMMANDS, main
+said = io.StringIO()
+for words in ([], ["trian"], ["train", "--stpes", "3"], *([name, "--help"] for name in COMMANDS)):
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            main(words)
+        except SystemExit:
+            pass
+    heavy = {"torch", "torch_geometric", "scipy", "pytorch_lightning", "numpy"} & set(sys.modules)
+    if heavy:
+        raise SystemExit(f"{words} imports {heavy}")
+print("usage: nacgraph train" in said.getvalue(), "(nearest: steps)" in said.getvalue())
+"""
+    assert run_elsewhere(code, tmp_path) == "True True"
