@@ -19,7 +19,7 @@ from nacgraph.training.folder import read_data_record, read_metrics, read_summar
 from nacgraph.training.plugins import changes, missing, recorded_plugins
 from nacgraph.training.run_config import read_yaml
 from nacgraph.utils.errors import CheckpointError, ConfigError, nearest
-from nacgraph.utils.registry import load_plugin
+from nacgraph.utils.registry import load_plugin, plugin_list
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -134,10 +134,16 @@ def require_circuit(config: RunConfig, folder: Path) -> None:
 
 def load_weights(model: Model, checkpoint: Checkpoint) -> None:
     """Put the checkpoint's weights into ``model``; both must have the same parameters."""
-    try:
-        model.load_state_dict(checkpoint.part("model"))
-    except RuntimeError as error:
-        raise CheckpointError(f"{checkpoint.path}: weights of another model ({error})") from error
+    stored, wanted = checkpoint.part("model"), model.state_dict()
+    shapes = [{name: tuple(t.shape) for name, t in each.items()} for each in (wanted, stored)]
+    there, here = shapes[1], shapes[0]
+    wrong = [n for n in sorted({*here, *there}) if here.get(n) != there.get(n)]
+    if wrong:
+        raise CheckpointError(
+            f"{checkpoint.path}: weights of another model: {len(wrong)} tensors differ, {wrong[0]} "
+            f"was expected of shape {here.get(wrong[0])}, got {there.get(wrong[0])}"
+        )
+    model.load_state_dict(stored)
 
 
 @dataclass(frozen=True, repr=False)
@@ -406,7 +412,7 @@ def load(path: str | Path, *, plugins: Sequence[str | Path] = (), **task_argumen
         CheckpointError: If it holds no valid checkpoint.
         ValueError: If data and run do not fit, or a plugin is missing; the message names it.
     """
-    for plugin in plugins:
+    for plugin in plugin_list(plugins):
         load_plugin(plugin)
     return load_run(Path(path), **task_arguments)
 
