@@ -134,15 +134,11 @@ def require_circuit(config: RunConfig, folder: Path) -> None:
 
 def load_weights(model: Model, checkpoint: Checkpoint) -> None:
     """Put the checkpoint's weights into ``model``; both must have the same parameters."""
-    stored, wanted = checkpoint.part("model"), model.state_dict()
-    shapes = [{name: tuple(t.shape) for name, t in each.items()} for each in (wanted, stored)]
-    there, here = shapes[1], shapes[0]
-    wrong = [n for n in sorted({*here, *there}) if here.get(n) != there.get(n)]
-    if wrong:
-        raise CheckpointError(
-            f"{checkpoint.path}: weights of another model: {len(wrong)} tensors differ, {wrong[0]} "
-            f"was expected of shape {here.get(wrong[0])}, got {there.get(wrong[0])}"
-        )
+    stored = checkpoint.part("model")
+    here, there = ({k: tuple(t.shape) for k, t in w.items()} for w in (model.state_dict(), stored))
+    if wrong := [n for n in sorted({*here, *there}) if here.get(n) != there.get(n)]:
+        got = f"{wrong[0]} of shape {here.get(wrong[0])}, got {there.get(wrong[0])}"
+        raise CheckpointError(f"{checkpoint.path}: weights of another model: expected {got}")
     model.load_state_dict(stored)
 
 
@@ -317,8 +313,7 @@ class Run:
         """
         from nacgraph.analysis import analyze
 
-        given = {"nulls": nulls, "seed": seed, "samples": samples, "progress": progress}
-        return analyze(self, **given, **options)
+        return analyze(self, nulls=nulls, seed=seed, samples=samples, progress=progress, **options)
 
     def compare(
         self,
