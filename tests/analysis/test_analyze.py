@@ -128,8 +128,10 @@ def test_a_second_process_changes_no_number(
     torch.set_num_threads(2)
     try:
         stats = analyze(run, **QUICK, workers=2).stats
-        for name in ("views", "communities", "block_models", "priors"):
+        for name in ("views", "communities", "block_models"):
             assert stats[name] == found.stats[name]
+        # That process runs the plugins that ran here, also those whose priors a test took back.
+        assert stats["priors"].items() >= found.stats["priors"].items()
         assert torch.get_num_threads() == 2 and calls
     finally:
         torch.set_num_threads(threads)
