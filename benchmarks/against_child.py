@@ -249,9 +249,9 @@ CASES: dict[str, tuple[Callable[..., Call], dict[str, Any]]] = {
         comparison,
         {"case": "matching", "contender": "warm refresh", "modules": 256, "strayed": 0.0},
     ),
-    "matching, 1024 modules": (
+    "matching, 512 modules": (
         comparison,
-        {"case": "matching", "contender": "warm refresh", "modules": 1024, "strayed": 0.0},
+        {"case": "matching", "contender": "warm refresh", "modules": 512, "strayed": 0.0},
     ),
     "edge sampling, 256 modules": (sampling, {"modules": 256, "mode": "concrete"}),
     "edge sampling, 1024 modules": (sampling, {"modules": 1024, "mode": "hard"}),
