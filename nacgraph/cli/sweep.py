@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nacgraph.cli.answer import answer
-from nacgraph.cli.options import parse
 from nacgraph.cli.reading import add_shared, key_values
-from nacgraph.training.plan import check_parts
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(a: argparse.Namespace, codes: dict[str, int]) -> list[str]:
+    from nacgraph.cli.options import parse
     from nacgraph.sweep import plan_sweep
+    from nacgraph.training.plan import check_parts
 
     data, fields = key_values(a.data, "data"), key_values(a.set, "set")
     flags = [f"--plugin={path}" for path in a.plugin]

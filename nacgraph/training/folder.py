@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nacgraph.models.nac import parts_of
 from nacgraph.priors import get_prior
 from nacgraph.training.checkpoint import step_name
 from nacgraph.training.config import RunConfig, dump_config
@@ -104,6 +105,8 @@ class RunFolder:
         parts: list[type] = [type(task)]
         with suppress(ValueError):  # weights need no prior, so a pruned run may have lost its own
             parts.append(type(get_prior(config.prior.name, **config.prior.parameters)))
+        if config.has_circuit():
+            parts += parts_of(config.nac_config())
         plugins = plugins_of(config.plugin, *parts)
         record = {
             "classes": classes,

@@ -423,12 +423,18 @@ def load_run(folder: Path, **task_arguments: Any) -> Run:
     checkpoint, skipped = best_or_newest(folder / "checkpoints")
     if checkpoint is None:
         raise CheckpointError(f"{folder}: no valid checkpoint; " + "; ".join(skipped))
-    task = _task(config, record, **task_arguments)
-    # The checkpoint holds the signatures, so the prior that they may have started from (it could
-    # be a plugin's) is not needed again.
-    model = build_model(without_start(config), task, None)
+    plugins = recorded_plugins(config.plugin, record)
+    try:
+        task = _task(config, record, **task_arguments)
+        # The checkpoint holds the signatures, so the prior that they may have started from (it
+        # could be a plugin's) is not needed again.
+        model = build_model(without_start(config), task, None)
+    except ValueError as error:
+        if absent := missing(plugins):
+            raise ValueError(f"{error}; {absent}") from error
+        raise
     load_weights(model, checkpoint)
-    notes = [*skipped, *changes(recorded_plugins(config.plugin, record))]
+    notes = [*skipped, *changes(plugins)]
     return Run(folder, model.eval(), task, config, checkpoint, notes)
 
 
@@ -436,12 +442,7 @@ def _task(config: RunConfig, record: dict[str, Any], **arguments: Any) -> Task:
     """The task of a run, perhaps over other data, with the run's classes and sizes."""
     if arguments.get("data") not in (None, config.task.parameters.get("data")):
         arguments["whole_is_test"] = True
-    try:
-        task = build_task(config, **arguments)
-    except ValueError as error:
-        if absent := missing(recorded_plugins(config.plugin, record)):
-            raise ValueError(f"{error}; {absent}") from error
-        raise
+    task = build_task(config, **arguments)
     task.match_sizes(record["data_signature"])
     if record["classes"] is not None:
         task.remap_classes(record["classes"])
