@@ -48,6 +48,14 @@ def named(name: str) -> Any:
     return getattr(import_module(NAMES[name][0 if new else 1]), name)
 
 
+def digest(values: Any) -> float:
+    """A number that also tells apart equal values in another order."""
+    import torch
+
+    flat = values.detach().double().abs().flatten()
+    return float(flat @ torch.arange(1.0, len(flat) + 1, dtype=flat.dtype)) / len(flat)
+
+
 def preset(name: str, *flags: str) -> tuple[Any, Any, Any]:
     """Configuration, task and untrained model of a preset, with few sequences."""
     config = named("parse")([f"--preset={name}", *FEW, *flags]).config
@@ -144,8 +152,7 @@ def comparison(case: str, contender: str, **sizes: Any) -> Call:
         answer: Any = None
         for part in parts.values():
             answer = part()
-        first = answer[0] if isinstance(answer, tuple) else answer
-        return float(first.double().abs().sum())
+        return digest(answer[0] if isinstance(answer, tuple) else answer)
 
     return call
 
@@ -182,11 +189,11 @@ def lesion() -> Call:
 
 
 def probing() -> Call:
+    import torch
+
     _, task, model = preset("tiny")
-    run = named("probe")
-    return lambda: float(
-        abs(run(model.eval(), task, samples=32, lesion_samples=0).token_attention).sum()
-    )
+    run, few = named("probe"), {"samples": 32, "lesion_samples": 0}
+    return lambda: digest(torch.from_numpy(run(model.eval(), task, **few).token_attention))
 
 
 def pruning() -> Call:
