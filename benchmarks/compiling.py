@@ -123,14 +123,14 @@ def main() -> int:
     given = parser.parse_args()
     torch.set_num_threads(1)
     found: dict[str, Any] = {"machine": describe(1, 0), "rounds": given.rounds, "rows": []}
+    given.out.mkdir(parents=True, exist_ok=True)
     for name in given.models:
         for size in given.batch:
             found["rows"] += measure(name, size, given.rounds)
+            (given.out / "compiling.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+            (given.out / "compiling.md").write_text(markdown(found), "utf-8")
             print(f"{name}, batch {size}: done", flush=True)
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "compiling.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    (given.out / "compiling.md").write_text(text := markdown(found), "utf-8")
-    print(text)
+    print(markdown(found))
     return 0
 
 
