@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nacgraph.cli.answer import answer, note
+from nacgraph.cli.answer import Parser, answer, note
 from nacgraph.cli.reading import add_shared, prepare, read_run, task_arguments
 from nacgraph.utils.files import write_atomically
 from nacgraph.utils.progress import ProgressCounter
@@ -16,7 +16,7 @@ from nacgraph.utils.progress import ProgressCounter
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nacgraph evaluate",
         description="Accuracy of a run's best checkpoint. Prints JSON.",
         allow_abbrev=False,

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nacgraph.cli.answer import answer
+from nacgraph.cli.answer import Parser, answer
 from nacgraph.cli.reading import add_shared, key_values
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what is not finished, write the tables; returns the exit code (1: a cell failed)."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nacgraph sweep",
         description="Train every cell of a recipe (a point of each of its axes, and a seed), then "
         "write RECIPE.md, .csv, .tex and pictures. What is finished is not run again; what was "

@@ -89,7 +89,7 @@ class SKMDPA(EdgeAttention):
         edges: Tensor | Graph,
         log_weight: Tensor | None = None,
     ) -> Tensor:
-        if isinstance(edges, Tensor):
+        if not isinstance(edges, Graph):
             edge_index = check_edges(edges, key.shape[-3], query.shape[-3], log_weight)
             return self.attend(query, key, value, edge_index, log_weight)[0]
         if log_weight is not None:
@@ -110,6 +110,9 @@ def check_edges(
     Raises:
         ValueError: If they are anything else, or do not fit the nodes or the weights.
     """
+    for name, value in (("edge_index", edge_index), ("log_weight", log_weight)):
+        if not isinstance(value, Tensor) and not (name == "log_weight" and value is None):
+            raise ValueError(f"{name}: expected a tensor, got {type(value).__name__}")
     if edge_index.layout != torch.strided:
         raise ValueError(
             "edge_index: expected a tensor (2, E) or an EdgeIndex, got a sparse matrix; see "

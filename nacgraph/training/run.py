@@ -19,7 +19,7 @@ from nacgraph.training.folder import read_data_record, read_metrics, read_summar
 from nacgraph.training.plugins import changes, missing, recorded_plugins
 from nacgraph.training.run_config import read_yaml
 from nacgraph.utils.errors import CheckpointError, ConfigError, nearest
-from nacgraph.utils.registry import load_plugin
+from nacgraph.utils.registry import load_plugin, plugin_list
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -134,10 +134,12 @@ def require_circuit(config: RunConfig, folder: Path) -> None:
 
 def load_weights(model: Model, checkpoint: Checkpoint) -> None:
     """Put the checkpoint's weights into ``model``; both must have the same parameters."""
-    try:
-        model.load_state_dict(checkpoint.part("model"))
-    except RuntimeError as error:
-        raise CheckpointError(f"{checkpoint.path}: weights of another model ({error})") from error
+    stored = checkpoint.part("model")
+    here, there = ({k: tuple(t.shape) for k, t in w.items()} for w in (model.state_dict(), stored))
+    if wrong := [n for n in sorted({*here, *there}) if here.get(n) != there.get(n)]:
+        got = f"{wrong[0]} of shape {here.get(wrong[0])}, got {there.get(wrong[0])}"
+        raise CheckpointError(f"{checkpoint.path}: weights of another model: expected {got}")
+    model.load_state_dict(stored)
 
 
 @dataclass(frozen=True, repr=False)
@@ -311,8 +313,7 @@ class Run:
         """
         from nacgraph.analysis import analyze
 
-        given = {"nulls": nulls, "seed": seed, "samples": samples, "progress": progress}
-        return analyze(self, **given, **options)
+        return analyze(self, nulls=nulls, seed=seed, samples=samples, progress=progress, **options)
 
     def compare(
         self,
@@ -406,7 +407,7 @@ def load(path: str | Path, *, plugins: Sequence[str | Path] = (), **task_argumen
         CheckpointError: If it holds no valid checkpoint.
         ValueError: If data and run do not fit, or a plugin is missing; the message names it.
     """
-    for plugin in plugins:
+    for plugin in plugin_list(plugins):
         load_plugin(plugin)
     return load_run(Path(path), **task_arguments)
 
