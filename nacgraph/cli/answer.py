@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from nacgraph.utils.errors import CheckpointError, ConfigError, printable
 
@@ -27,6 +27,13 @@ def _number(text: str, low: int, above: int) -> int:
     if not low <= found < above:
         raise argparse.ArgumentTypeError(f"expected a whole number >= {max(0, low)}, got {text}")
     return found
+
+
+class Parser(argparse.ArgumentParser):
+    """An ``ArgumentParser`` whose errors are one line, as all of ours are."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
 def note(*lines: str) -> None:

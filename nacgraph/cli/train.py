@@ -6,12 +6,15 @@ import errno
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nacgraph.cli.answer import note
 from nacgraph.cli.options import parse
-from nacgraph.training.plan import Plan, make_plan, process_rank
 from nacgraph.utils.commands import command_line
 from nacgraph.utils.errors import CheckpointError, ConfigError, NonFiniteError, TrainingStopped
+
+if TYPE_CHECKING:
+    from nacgraph.training.plan import Plan
 
 USAGE, NOT_FINITE, NOT_WRITTEN = 2, 3, 4
 ESTIMATE, ALLOW_EDITED = "--estimate", "--allow-edited"
@@ -22,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         parsed = parse([text for text in arguments if text not in (ESTIMATE, ALLOW_EDITED)])
+        from nacgraph.training.plan import make_plan  # after --help and typos
+
         edited = ALLOW_EDITED in arguments
         plan = make_plan(parsed.config, parsed.asked, parsed.notes, edited)
         return measure(plan) if ESTIMATE in arguments else run(plan)
@@ -47,6 +52,7 @@ def _fail(text: str, code: int) -> int:
 def run(plan: Plan) -> int:
     """Train as planned and say where the results are."""
     from nacgraph.training.fit import train
+    from nacgraph.training.plan import process_rank
     from nacgraph.utils.progress import Progress
 
     def look(folder: Path) -> str:

@@ -12,7 +12,6 @@ import numpy as np
 
 from nacgraph.training.flags import TASK_FLAGS
 from nacgraph.training.folder import read_samples
-from nacgraph.training.plugins import missing, recorded_plugins
 from nacgraph.utils.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -150,12 +149,7 @@ def task_of_run(
 
 
 def _task(config: RunConfig, record: Mapping[str, Any], **arguments: Any) -> Task:
-    try:
-        task = build_task(config, **arguments)
-    except ValueError as error:
-        if absent := missing(recorded_plugins(config.plugin, record)):
-            raise ValueError(f"{error}; {absent}") from error
-        raise
+    task = build_task(config, **arguments)
     task.match_sizes(record["data_signature"])
     if record["classes"] is not None:
         task.remap_classes(record["classes"])

@@ -16,10 +16,10 @@ from nacgraph.training.data_of_run import task_of_run
 from nacgraph.training.display import as_html
 from nacgraph.training.evaluation import Evaluation, Predictions, evaluate, predict
 from nacgraph.training.folder import check_unedited, read_data_record, read_metrics, read_summary
-from nacgraph.training.plugins import changes, recorded_plugins
+from nacgraph.training.plugins import changes, missing, recorded_plugins
 from nacgraph.training.run_config import read_yaml
 from nacgraph.utils.errors import CheckpointError, ConfigError
-from nacgraph.utils.registry import load_plugin
+from nacgraph.utils.registry import load_plugin, plugin_list
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -109,12 +109,13 @@ def load_weights(model: Model, checkpoint: Checkpoint) -> None:
         CheckpointError: Naming a weight that is missing, too many, of another shape or type, or
             not finite.
     """
-    expected = {f"model/{name}": tensor for name, tensor in model.state_dict().items()}
-    check_tensors(checkpoint, expected)
-    found = checkpoint.part("model")
-    if strange := [name for name in found if f"model/{name}" not in expected]:
-        raise CheckpointError(f"{checkpoint.path}: weights of another model, with {strange[0]}")
-    model.load_state_dict(found)
+    stored = checkpoint.part("model")
+    here, there = ({k: tuple(t.shape) for k, t in w.items()} for w in (model.state_dict(), stored))
+    if wrong := [n for n in sorted({*here, *there}) if here.get(n) != there.get(n)]:
+        got = f"{wrong[0]} of shape {here.get(wrong[0])}, got {there.get(wrong[0])}"
+        raise CheckpointError(f"{checkpoint.path}: weights of another model: expected {got}")
+    check_tensors(checkpoint, {f"model/{n}": t for n, t in model.state_dict().items()})
+    model.load_state_dict(stored)
 
 
 @dataclass(frozen=True, repr=False)
@@ -290,8 +291,7 @@ class Run:
         """
         from nacgraph.analysis import analyze
 
-        given = {"nulls": nulls, "seed": seed, "samples": samples, "progress": progress}
-        return analyze(self, **given, **options)
+        return analyze(self, nulls=nulls, seed=seed, samples=samples, progress=progress, **options)
 
     def compare(
         self,
@@ -392,7 +392,7 @@ def load(
         CheckpointError: If it holds no valid checkpoint, or its configuration was edited.
         ValueError: If data and run do not fit, or a plugin is missing; the message names it.
     """
-    for plugin in plugins:
+    for plugin in plugin_list(plugins):
         load_plugin(plugin)
     return load_run(Path(path), allow_edited, **task_arguments)
 
@@ -410,10 +410,16 @@ def load_run(folder: Path, allow_edited: bool = False, **task_arguments: Any) ->
     if checkpoint is None:
         raise CheckpointError(f"{folder}: no valid checkpoint; " + "; ".join(skipped))
     edited = check_unedited(folder, checkpoint.state, allow_edited)
-    task, seen = task_of_run(folder, config, record, **task_arguments)
-    # The checkpoint holds the signatures, so the prior that they may have started from (it could
-    # be a plugin's) is not needed again.
-    model = build_model(without_start(config), task, None)
+    plugins = recorded_plugins(config.plugin, record)
+    try:
+        task, seen = task_of_run(folder, config, record, **task_arguments)
+        # The checkpoint holds the signatures, so the prior that they may have started from (it
+        # could be a plugin's) is not needed again.
+        model = build_model(without_start(config), task, None)
+    except ValueError as error:
+        if absent := missing(plugins):
+            raise ValueError(f"{error}; {absent}") from error
+        raise
     load_weights(model, checkpoint)
-    notes = [*skipped, *edited, *seen, *changes(recorded_plugins(config.plugin, record))]
+    notes = [*skipped, *edited, *seen, *changes(plugins)]
     return Run(folder, model.eval(), task, config, checkpoint, notes)
