@@ -12,6 +12,7 @@ from nacgraph.tasks.data_report import DataError, DataReport
 from nacgraph.tasks.points.tables import beginning, class_names, numbered, shown, table_of
 from nacgraph.tasks.splits import Data
 
+ARRAYS = ("points", "labels", "classes")
 MAGIC = b"PK"  # an npz file is a zip archive
 UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
 
@@ -22,7 +23,7 @@ def read_npz(path: Path, found: DataReport) -> Data:
     Raises:
         DataError: If the file is damaged as a whole, or lacks an array. Nothing in it is run.
     """
-    arrays = _arrays(found.read(path))
+    arrays = _arrays(found.read(path), found)
     for name in ("points", "labels"):
         if name not in arrays:
             held = ", ".join(sorted(arrays)) or "none"
@@ -34,7 +35,7 @@ def read_npz(path: Path, found: DataReport) -> Data:
     return Data({"train": table}, classes, f"point clouds from {path.name}")
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def _arrays(path: Path, found: DataReport) -> dict[str, np.ndarray]:
     head = beginning(path)
     if not head.startswith(MAGIC):
         raise DataError(f"{path}: expected an npz file, got {shown(head)}")
@@ -42,9 +43,12 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     name = "the file"
     try:
         with np.load(path, allow_pickle=False) as file:
-            for name in ("points", "labels", "classes"):
+            for name in ARRAYS:
                 if name in file.files:
                     arrays[name] = file[name]
+            for name in file.files:
+                if name not in ARRAYS:
+                    found.skip(name, f"arrays of {path.name} that are not read")
     except UNREADABLE as error:
         if "allow_pickle" in str(error):
             raise DataError(
