@@ -95,7 +95,7 @@ def _name(path: Path) -> str:
     state = path.stat()
     key = f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}"
     stem = re.sub(r"(\.tar)?\.\w+$", "", path.name)
-    return f"{stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    return f"{stem}-{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
 
 
 def _top(folder: Path) -> Path:

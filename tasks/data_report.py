@@ -42,7 +42,8 @@ class LeftOut:
         """``4 in cat, not of this layout: a.jfif, b.jfif, c.jfif, …``."""
         more = ", …" * (len(self.names) > _SHOWN)
         place = "" if self.folder == "." else f" in {self.folder}"
-        return f"{len(self.names):,}{place}, {self.why}: {', '.join(self.names[:_SHOWN])}{more}"
+        shown = ", ".join(self.names[:_SHOWN])
+        return printable(f"{len(self.names):,}{place}, {self.why}: {shown}{more}")
 
 
 class DataReport:
@@ -99,16 +100,22 @@ class DataReport:
         """Files of a layout that are not read: their places in ``folder`` → why they are not."""
         self._aside += [(folder, pattern, why) for pattern, why in patterns.items()]
 
-    def account(self, root: Path) -> None:
+    def account(self, root: Path | None, cache: Path | None = None) -> None:
         """Note every file below ``root`` that was not read, so that none is missed in silence.
 
-        A folder of which nothing was read is one group, as ``dev`` beside ``train``.
+        A folder of which nothing was read is one group, as ``dev`` beside ``train``. Nothing is
+        noted where ``root`` is no folder, nor of the folder ``cache``.
         """
+        if root is None or not root.is_dir():
+            return
         taken = {os.path.abspath(file) for file in self.files}
         used = {parent for file in taken for parent in Path(file).parents}
         base = Path(os.path.abspath(root))
+        ours = None if cache is None else Path(os.path.abspath(cache))
+        if ours == base or ours in base.parents:  # an archive is unpacked there
+            ours = None
         for file in _files_below(base):
-            if str(file) in taken or str(file) in self._damaged:
+            if str(file) in taken or str(file) in self._damaged or ours in file.parents:
                 continue
             folder = file.parent
             while folder.parent != base and folder != base and folder.parent not in used:
@@ -143,10 +150,8 @@ def left_out_text(groups: Iterable[LeftOut], most: int = 4) -> str:
     return f"{count:,} left out ({shown})" if count else ""
 
 
-def told_left_out(place: Path | None, data: Path | None, found: DataReport) -> str:
-    """What was left out of a folder, also told on stderr where nobody may expect it."""
-    if place is not None and place.is_dir():
-        found.account(place)
+def told_left_out(data: Path | None, found: DataReport) -> str:
+    """What was left out and nobody may expect, as one line; also told on stderr."""
     text = left_out_text(found.left_out)
     if text:
         print(f"data: {data}: {text}; see `nacgraph data check`", file=sys.stderr, flush=True)
@@ -159,6 +164,11 @@ def text_lines(data: bytes) -> list[str]:
     Only line breaks end a line, unlike in ``str.splitlines``: names may hold U+2028 and others.
     """
     return re.split(r"\r\n|\r|\n", data.decode("utf-8-sig", "replace"))
+
+
+def printable(text: str) -> str:
+    """Names of files may hold what would move a terminal's cursor, or be no characters at all."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def what_came(path: Path, error: Exception) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from nacgraph.tasks.base import Batch, Task, get_task, parameters
-from nacgraph.tasks.data_report import DataReport, LeftOut
+from nacgraph.tasks.data_report import DataReport, LeftOut, printable
 from nacgraph.tasks.splits import SPLITS, Data, Table
 from nacgraph.tasks.table import TableTask
 from nacgraph.utils.errors import nearest
@@ -200,7 +200,9 @@ def _files(files: list[Path], root: Path | None, digests: bool, told: Progress) 
         if digests:
             told("digests: files", (done + 1) / len(files))
     known = sorted((e["path"], e["sha256"]) for e in entries if e["sha256"])
-    total = hashlib.sha256("".join(f"{sha}  {path}\n" for path, sha in known).encode())
+    total = hashlib.sha256(
+        "".join(f"{sha}  {path}\n" for path, sha in known).encode("utf-8", "surrogateescape")
+    )
     return {
         "folder": None if base is None else str(base),
         "number": len(entries),
@@ -248,12 +250,7 @@ def inspection_text(result: dict[str, Any], every_file: bool = False) -> str:
     problems, left = len(result["damage"]), sum(len(group.names) for group in groups)
     verdict = f"{problems} damaged: see above" if problems else "no damage found"
     lines.append(("verdict", verdict + f"; {left:,} left out: see above" * bool(left)))
-    return "\n".join(f"{name:<10} {_printable(text)}" for name, text in lines)
-
-
-def _printable(text: str) -> str:
-    """Names of files may hold what would move a terminal's cursor, or be no characters at all."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return "\n".join(f"{name:<10} {printable(text)}" for name, text in lines)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -103,7 +103,8 @@ class TableTask(Task):
         if self._data is None:
             found = DataReport()
             data = self.read(place := opened(self.data, self.cache_dir), found)
-            self._left_out = told_left_out(place, self.data, found)
+            found.account(place, self.cache_dir)
+            self._left_out = told_left_out(self.data, found)
             self._data = self._divided(self._chosen(data))
         return self._data
 
@@ -115,8 +116,7 @@ class TableTask(Task):
         except (ValueError, OSError) as error:
             found.damage.append(str(error))
             return None, found
-        if place is not None and place.is_dir():
-            found.account(place)
+        found.account(place, self.cache_dir)
         return data, found
 
     @property

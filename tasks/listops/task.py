@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -17,7 +16,7 @@ from nacgraph.tasks.archives import opened
 from nacgraph.tasks.base import Batch, Task, register_task
 from nacgraph.tasks.batching import Sequences, padded
 from nacgraph.tasks.curriculum import TrainingOrder, stages_of
-from nacgraph.tasks.data_report import DataReport, left_out_text
+from nacgraph.tasks.data_report import DataReport, told_left_out
 from nacgraph.tasks.listops.data import Recipe, generated_splits, row_hashes
 from nacgraph.tasks.listops.presets import PRESETS
 from nacgraph.tasks.listops.tags import tree_tags
@@ -197,16 +196,14 @@ class ListOps(Task):
                     f"data is the single file {self.data}, which is a test split: for the {name} "
                     "split give a folder with basic_train.tsv, basic_val.tsv and basic_test.tsv"
                 )
-            file = place if place.is_file() else place / f"basic_{name}.tsv"
-            self._splits[name] = self._whole(file, DataReport())
+            file, found = self._file(place, name), DataReport()
+            self._splits[name] = read_tsv(file, self.recipe.longest, found)
+            told_left_out(file, found)
         return self._splits[name]
 
-    def _whole(self, file: Path, found: DataReport) -> Sequences:
-        """The sequences of a file, told what is in it beside them."""
-        read = read_tsv(file, self.recipe.longest, found)
-        if text := left_out_text(found.left_out):
-            print(f"data: {file}: {text}", file=sys.stderr, flush=True)
-        return read
+    @staticmethod
+    def _file(place: Path, split: str) -> Path:
+        return place if place.is_file() else place / f"basic_{split}.tsv"
 
     def check(self) -> tuple[Data | None, DataReport]:
         """Read everything, and collect what is damaged rather than stop at it."""
@@ -214,17 +211,19 @@ class ListOps(Task):
         splits: dict[str, Sequences] = {}
         try:
             place = self._place
-            for name in SPLITS:
+        except (ValueError, OSError) as error:  # a broken archive, say
+            found.damage.append(str(error))
+            return None, found
+        for name in ("test",) if place is not None and place.is_file() else SPLITS:
+            try:
                 if place is None:
                     splits[name] = self.split(name)
-                elif place.is_dir():
-                    splits[name] = read_tsv(place / f"basic_{name}.tsv", self.recipe.longest, found)
-                elif name == "test":
-                    splits[name] = read_tsv(place, self.recipe.longest, found)
-        except (ValueError, OSError) as error:
-            found.damage.append(str(error))
-        if place is not None and place.is_dir():
-            found.account(place)
+                else:
+                    splits[name] = read_tsv(self._file(place, name), self.recipe.longest, found)
+            except (ValueError, OSError) as error:
+                found.damage.append(str(error))
+        cache = None if self.cache_dir is None else Path(self.cache_dir)
+        found.account(place, cache)
         tables = {k: Table(rows.labels, {"length": rows.lengths}) for k, rows in splits.items()}
         return Data(tables, self.classes, self.describe()), found
 

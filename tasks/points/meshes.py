@@ -113,11 +113,11 @@ def _state(listed: list[tuple[str, int, Path]]) -> str:
     for _, label, path in listed:
         stat = path.stat()
         lines.append(f"{label} {path.resolve()} {stat.st_size} {stat.st_mtime_ns}")
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _shows(path: Path) -> bool:

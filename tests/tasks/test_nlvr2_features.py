@@ -226,7 +226,7 @@ def test_what_keeps_features_from_being_made(
     write_folder(tmp_path, {"dev": 1})
     (tmp_path / "images" / "dev" / "dev-0-0-img0.png").write_bytes(b"<html>")
     with pytest.raises(
-        DataError, match=r"dev-0-0-img0\.png: expected an image, got a page of HTML"
+        DataError, match=r"dev-0-0-img0\.png: expected an image, got a web page"
     ):
         clip_features(tmp_path, tmp_path, "unused", backbone=Tiny())
     assert not (tmp_path / "features.npz").exists()
