@@ -202,9 +202,9 @@ def _sorted_val(
                 found.damaged(file, f"expected it in {wnid}, as in line {line} of {LABELS}")
             else:
                 pairs.append((file, number[wnid]))
-    for file, (line, wnid) in said.items():
+    for name, (line, wnid) in said.items():
         where = f"{val / LABELS}, line {line}"
-        found.damaged(where, f"expected the image {file} in {wnid}, got no such file")
+        found.damaged(where, f"expected the image {name} in {wnid}, got no such file")
     return pairs
 
 

@@ -134,7 +134,8 @@ class ListOps(Task):
         self.data = None if data is None else Path(data)
         if self.data is not None and not self.data.exists():
             raise FileNotFoundError(f"data: no file or folder {self.data}")
-        self.cache_dir, self.num_proc = cache_dir, num_proc
+        self.cache_dir = None if cache_dir is None else Path(cache_dir)
+        self.num_proc = num_proc
         self.recipe = Recipe(min_length + 1, max_length - 1, (train_size, val_size, test_size))
         self.stage_size = stage_size
         self.batch_symbols = batch_symbols
@@ -222,10 +223,9 @@ class ListOps(Task):
                     splits[name] = read_tsv(self._file(place, name), self.recipe.longest, found)
             except (ValueError, OSError) as error:
                 found.damage.append(str(error))
-        cache = None if self.cache_dir is None else Path(self.cache_dir)
-        found.account(place, cache)
+        found.account(place, self.cache_dir)
         tables = {k: Table(rows.labels, {"length": rows.lengths}) for k, rows in splits.items()}
-        return Data(tables, self.classes, self.describe()), found
+        return Data(tables, tuple(map(str, range(10))), self.describe()), found
 
     def lengths(self, table: Table) -> np.ndarray:
         """Symbols of every row."""
