@@ -34,7 +34,7 @@ def describe(threads: int, seed: int) -> dict[str, Any]:
         "versions": {name: _version(name) for name in PACKAGES},
         "threads": threads,
         "seed": seed,
-        "commit": _commit(),
+        "commit": commit_of(ROOT),
         "load_before": [round(x, 2) for x in os.getloadavg()],
     }
 
@@ -122,11 +122,13 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _commit() -> str | None:
-    """The commit, with "+changes" where the code measured was not what was committed."""
+def commit_of(checkout: Path) -> str | None:
+    """The commit of a checkout, with "+changes" where the code is not what was committed."""
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", *words], cwd=checkout, capture_output=True, text=True, check=True
+        )
         return done.stdout.strip()
 
     try:

@@ -133,7 +133,7 @@ def wrap(module: Profiled, clock: Clock) -> None:
     clock.wrap(module, "training_step", "rest of the step's Python")
     clock.wrap(model.tokenizer, "forward", "tokenizer")
     clock.wrap(model.generator, "forward", "generator and edge sampling")
-    clock.wrap(model.circuit.kernel, "forward", "generator and edge sampling")
+    clock.wrap(model.circuit.kernel, "draws", "generator and edge sampling")
     clock.wrap(model.circuit, "forward", "circuit forward")
     clock.wrap(module.task, "loss", "loss")
     if module.prior_loss is not None:

@@ -35,7 +35,7 @@ def main(out: str = "runs/own-prior", **options: Any) -> tuple[float, float]:
     assert_prior(Line())
     run = nacgraph.fit("listops", "line", out=out, prior_set={"reach": 3}, **options)
     distance = MatchedLoss(Line(reach=3).edge_probabilities(run.config.modules))
-    start = nacgraph.NAC(run.circuit.config, run.task.tokenizer(run.config.width), 10)
+    start = nacgraph.NAC(run.circuit.config, run.task.tokenizer(run.config.model.width), 10)
     before = float(distance(start.design().links()[0].detach(), step=0))
     after = float(distance(torch.from_numpy(run.link), step=0))
     print(f"distance to the prior: {before:.4f} before training, {after:.4f} after")

@@ -173,6 +173,11 @@ class MatchedLoss(nn.Module):
         self.register_buffer("target", None, persistent=False)
         if isinstance(target, Tensor):
             _check(target, target, kind)
+            if not bool(((target >= 0) & (target <= 1)).all()):  # NaN is neither
+                low, high = float(target.min()), float(target.max())
+                raise ValueError(
+                    f"target: expected probabilities in [0, 1], got {low:g} to {high:g}"
+                )
             self.target = target.detach().clone()
             if num_nodes not in (None, len(target)):
                 raise ValueError(f"num_nodes: expected {len(target)}, got {num_nodes}")
@@ -181,7 +186,7 @@ class MatchedLoss(nn.Module):
             if not isinstance(self.prior, GraphPrior) or self.prior.is_none:
                 raise ValueError(
                     "target: expected edge probabilities, or a prior that asks for some, "
-                    f"got {target!r}"
+                    f"got {target if isinstance(target, str) else type(target).__name__!r}"
                 )
             if num_nodes is not None:
                 self.target = self.prior.edge_probabilities(num_nodes)

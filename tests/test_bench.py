@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import bench, report, runner
+from benchmarks import against, bench, report, runner
 from benchmarks.bars import BARS, Bar, judge
 from benchmarks.cases import CASES
 from benchmarks.cases.attention import crossover
@@ -212,3 +212,67 @@ def test_random_signatures_give_the_degree_asked_for(degree: int) -> None:
     assert found["mean_degree"] == pytest.approx(degree, rel=0.1)
     assert found["density"] == pytest.approx((found["mean_degree"] + 1) / 400, rel=1e-5)
     assert math.exp(-1 / bandwidth_for(degree / 399, 64)) < degree / 399  # Jensen's inequality
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_case_runs_at_its_small_sizes(name: str) -> None:
+    case = CASES[name]
+    if any("perceiver-pytorch" in contender for contender in case.contenders):
+        pytest.importorskip("perceiver_pytorch")
+    sizes = {**case.sizes, **case.points[0], **case.warm}
+    built = case.build(case.contenders, seed=0, **sizes)
+    assert tuple(built.contenders) == case.contenders
+    answers = {}
+    for contender, parts in built.contenders.items():
+        if not contender.startswith("mm "):  # products as large as ever, for the machine's peak
+            for part in parts.values():
+                answers[contender] = part()
+    notes = built.after(answers) if built.after else {}
+    assert notes.get("largest_difference", 0.0) < 1e-3
+
+
+def test_sizes_of_a_circuit_do_not_follow_the_defaults() -> None:
+    # The number at commit 2a98585, whose defaults were other ones.
+    sizes = {**CASES["growth"].sizes, "modules": 64}
+    assert circuit(sizes, 0).num_parameters() == 1_723_757
+
+
+def test_a_checkout_against_itself() -> None:
+    small = {"modules": 4, "tokens": 8, "width": 8, "batch": 2, "head_dim": 4}
+    found = against.against(against.ROOT, ["read-in"], 1, 0.0, most=2, changed=small)
+    (row,) = found["rows"]
+    assert row["rounds"] == 2 and row["answers"][0] == row["answers"][1] != 0
+    assert 0 < row["low"] <= row["ratio"] <= row["high"]
+    line = against.markdown(found).splitlines()[-1]
+    assert line.startswith("| read-in | ") and line.count("|") == 8
+
+
+def test_what_differs_between_processes_is_in_the_interval() -> None:
+    low, high = against.interval([[1.0, 1.01, 1.0], [1.2, 1.21, 1.2], [0.9, 0.91, 0.9]])
+    assert low <= 0.91 and high >= 1.2
+    assert against.interval([[1.1, 1.1], [1.1, 1.1]]) == (1.1, 1.1)
+
+
+@pytest.mark.parametrize(
+    ("low", "ratio", "after", "says"),
+    [
+        (1.06, 1.1, 2.0, "**slower**"),
+        (1.01, 1.1, 2.0, "**above, not surely**"),
+        (0.9, 1.0, 2.0, "met"),
+        (0.9, 1.0, 2.1, "**answers differ**"),
+    ],
+)
+def test_a_case_is_slower_only_where_that_is_sure(
+    low: float, ratio: float, after: float, says: str
+) -> None:
+    pair = {"rounds": [(1.0, ratio)], "answers": [2.0, after]}
+    assert against.verdict({**against.summary("x", [pair]), "low": low}) == says
+
+
+def test_a_case_of_another_name_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["against.py", str(against.ROOT), "--cases", "stepp"])
+    with pytest.raises(SystemExit):
+        against.main()
+    assert "--cases: expected parts of step, preset tiny" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import nacgraph
+from nacgraph.__main__ import COMMANDS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -44,8 +45,6 @@ SEES_ONLY = {
     "viz": {"utils", "graph", "ops", "priors", "viz.statistics"},
 }
 SHORT = 80  # lines of a command: parse, call, print
-# Commands, and what they share, that are still longer. This list only ever shrinks.
-STILL_LONG = {"options"}
 HEAVY = "graspologic jsonargparse lightning matplotlib numba pandas pytorch_lightning rich sklearn"
 
 
@@ -196,12 +195,10 @@ def test_only_commands_know_of_argparse() -> None:
 
 
 def test_a_command_only_parses_calls_and_prints() -> None:
-    lengths = {
-        file.stem: len((ROOT / file).read_text("utf-8").splitlines())
-        for file in library()
-        if room(file) == "cli"
-    }
-    assert {name for name, length in lengths.items() if length > SHORT} <= STILL_LONG
+    commands = {file.stem: file for file in library() if room(file) == "cli"}
+    assert set(COMMANDS) <= set(commands)
+    lengths = {n: len((ROOT / commands[n]).read_text("utf-8").splitlines()) for n in COMMANDS}
+    assert not {name: length for name, length in lengths.items() if length > SHORT}
 
 
 def test_nothing_imports_the_folders_under_their_bare_names() -> None:
@@ -340,3 +337,22 @@ print(all(name in globals() for name in nacgraph.__all__), callable(fit), viz.__
 def test_an_unknown_public_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="'Nac'"):
         nacgraph.Nac  # noqa: B018
+
+
+def test_help_and_typos_need_no_torch(tmp_path: Path) -> None:
+    code = """
+import contextlib, io, sys
+from nacgraph.__main__ import COMMANDS, main
+said = io.StringIO()
+for words in ([], ["trian"], ["train", "--stpes", "3"], *([name, "--help"] for name in COMMANDS)):
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            main(words)
+        except SystemExit:
+            pass
+    heavy = {"torch", "torch_geometric", "scipy", "pytorch_lightning", "numpy"} & set(sys.modules)
+    if heavy:
+        raise SystemExit(f"{words} imports {heavy}")
+print("usage: nacgraph train" in said.getvalue(), "(nearest: steps)" in said.getvalue())
+"""
+    assert run_elsewhere(code, tmp_path) == "True True"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,14 +12,28 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def test_the_python_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+PAGES = README + (ROOT / "docs" / "python.md").read_text("utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGES, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("block", range(len(BLOCKS)))
+def test_the_python_examples_run(
+    block: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    names: dict[str, object] = {}
-    exec(compile(code, "README.md", "exec"), names)
-    model, data, graph = names["model"], names["data"], names["graph"]
-    assert model.generator.processor_signatures.grad.any()  # type: ignore[attr-defined]
-    assert data.num_nodes == graph.number_of_nodes() == 40  # type: ignore[attr-defined]
+    monkeypatch.chdir(tmp_path)
+    code = BLOCKS[block].replace("steps=200", "steps=4, train_size=200, val_size=40, test_size=40")
+    code = code.replace("nulls=20", "nulls=2, samples=8, draws=1, seeds=1")
+    names: dict[str, Any] = {}
+    exec(compile(code, "README.md or docs/python.md", "exec"), names)
+    if "answer" in names:
+        assert names["answer"].classes[0] in set("0123456789")
+        assert names["small"].config.modules == names["run"].config.modules // 2
+        assert "report" not in names["found"].figures and "circuit" in names["found"].figures
+    elif "conv" in names:
+        assert names["graph"].signatures.grad.any() and names["out"].shape == (32, 16)
+    elif "loss" in names:
+        assert names["model"].generator.processor_signatures.grad.any()
 
 
 def test_links_lead_somewhere() -> None:

@@ -64,8 +64,8 @@ def graphs_of(mask: Tensor, generator: torch.Generator) -> tuple[EdgeGraph, Samp
     log_weight = torch.rand(mask.shape, generator=generator).log()
     made = SampledGraph(log_weight, log_weight, mask).rows
     leaf = Rows(made.rowptr, made.sender, made.log_weight.clone().requires_grad_(), made.longest)
-    size = len(mask)
-    edges = EdgeGraph(leaf, size, size, None, link=lambda: log_weight.exp())
+    size, unit = len(mask), torch.eye(len(mask))  # signatures, of which no case asks anything
+    edges = EdgeGraph(leaf, size, size, None, unit, unit, 1.0, True)
     dense = log_weight.masked_fill(~mask, 0.0).requires_grad_()
     return edges, SampledGraph(log_weight, dense, mask)
 

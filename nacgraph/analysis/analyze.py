@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nacgraph.training.flags import flat
-from nacgraph.utils.check import check_at_least
+from nacgraph.utils.check import check_whole
 from nacgraph.utils.files import write_atomically
 from nacgraph.utils.result import write_json
 
@@ -189,8 +189,8 @@ def analyze(
         >>> found = analyze(nacgraph.load("runs/x"))  # doctest: +SKIP
         >>> found.figure("circuit")  # doctest: +SKIP
     """
-    check_at_least(1, nulls=nulls, draws=draws, seeds=seeds, workers=workers)
-    check_at_least(0, seed=seed, samples=samples, lesion_samples=lesion_samples or 0)
+    check_whole(1, nulls=nulls, draws=draws, seeds=seeds, workers=workers)
+    check_whole(0, seed=seed, samples=samples, lesion_samples=lesion_samples or 0)
     import torch
 
     model, design = run.circuit, run.design
@@ -264,7 +264,7 @@ def _in_a_process(measure: Callable[[], dict[str, Any]]) -> Iterator[Callable[[]
 
     # Not forked: the threads of PyTorch do not survive that.
     pool = ProcessPoolExecutor(1, get_context("spawn"))
-    waiting = pool.submit(_with_plugins, list(LOADED), measure)
+    waiting = pool.submit(_with_plugins, [path for path in LOADED if path.is_file()], measure)
     pool.shutdown(wait=False)
     threads = torch.get_num_threads()
     torch.set_num_threads(threads - 1)  # threads that have to wait for a core cost far more

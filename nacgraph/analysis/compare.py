@@ -163,7 +163,8 @@ def read_links(folder: Path) -> np.ndarray:
     """Link probabilities among processors, (U, U), from a run's ``circuit.npz``.
 
     Raises:
-        ValueError: If there is none yet, or it is damaged. Nothing in it is run as code.
+        ValueError: If there is none yet, or one a sample, or it is damaged. Nothing in it is
+            run as code.
     """
     from nacgraph.analysis.comparing import check_links
 
@@ -174,9 +175,15 @@ def read_links(folder: Path) -> np.ndarray:
         with np.load(path, allow_pickle=False) as arrays:
             if "link_probabilities" not in arrays:
                 raise ValueError(f"expected link_probabilities in it, got {', '.join(arrays)}")
-            return check_links(arrays["link_probabilities"], "link_probabilities")
+            links = arrays["link_probabilities"]
+            if links.ndim != 3:
+                return check_links(links, "link_probabilities")
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError, ValueError) as error:
         raise ValueError(f"{path}: damaged, or no circuit ({error})") from error
+    raise ValueError(
+        f"{path}: expected a circuit that all samples share, got a conditional one; see "
+        "nacgraph embed"
+    )
 
 
 def differences(a: RunConfig | None, b: RunConfig | None) -> dict[str, list[Any]] | None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nacgraph.cli.answer import answer
+from nacgraph.cli.answer import Parser, answer
 from nacgraph.cli.reading import add_shared, prepare, read_circuit, task_arguments
 from nacgraph.utils.commands import command_line
 from nacgraph.utils.progress import ProgressPrinter
@@ -15,7 +15,7 @@ from nacgraph.utils.progress import ProgressPrinter
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Analyze; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nacgraph analyze",
         description="Statistics of a trained circuit: of its link probabilities P, of P > 0.5 and "
         "of sampled graphs; what its modules do; how far it is from every prior.",

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nacgraph.cli.answer import answer
+from nacgraph.cli.answer import Parser, answer
 from nacgraph.cli.reading import add_shared, prepare
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nacgraph compare",
         description="Compares the graphs of two trained circuits. Prints JSON; a summary goes to "
         "standard error.",

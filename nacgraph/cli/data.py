@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nacgraph.cli.answer import answer
+from nacgraph.cli.answer import Parser, answer
 from nacgraph.cli.reading import add_shared, key_values, prepare
 from nacgraph.utils.commands import command_line
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nacgraph data",
         description="What data tasks read, and what is in a file or folder. Nothing is downloaded.",
     )

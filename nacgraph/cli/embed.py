@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nacgraph.cli.answer import answer
+from nacgraph.cli.answer import Parser, answer
 from nacgraph.cli.reading import add_shared, comma_list, prepare, read_circuit, task_arguments
 from nacgraph.utils.progress import ProgressPrinter
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Embed; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nacgraph embed",
         description="For a conditional run: the link probabilities of many samples' circuits as "
         "points (lower triangle, PCA, t-SNE), coloured by a tag of the samples, with measures of "

@@ -8,16 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nacgraph.cli.answer import answer, note
+from nacgraph.cli.answer import Parser, answer, note
 from nacgraph.cli.reading import add_shared, prepare, read_run, task_arguments
-from nacgraph.training.evaluation import evaluate as score_run
 from nacgraph.utils.files import write_atomically
 from nacgraph.utils.progress import ProgressCounter
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nacgraph evaluate",
         description="Accuracy of a run's best checkpoint. Prints JSON.",
         allow_abbrev=False,
@@ -50,6 +49,8 @@ def evaluate(arguments: argparse.Namespace) -> dict[str, Any]:
         ConfigError, CheckpointError: If the folder is no run or holds no valid checkpoint.
         ValueError: If the data does not fit, e.g. holds longer sequences than the run's.
     """
+    from nacgraph.training.evaluation import evaluate as score_run
+
     prepare(arguments)
     if arguments.batch_size is not None and arguments.batch_size < 1:
         raise ValueError(f"batch-size: expected at least 1, got {arguments.batch_size}")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from nacgraph.cli.answer import answer
+from nacgraph.cli.answer import Parser, answer
 from nacgraph.cli.reading import add_shared, prepare, read_circuit, task_arguments
 
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nacgraph export",
         description="The frozen circuit of a run's best checkpoint as a file of its own: inputs "
         "(B, T) and mask (B, T) to logits (B, C). Written only if it answers as the model does on "

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from nacgraph.cli.answer import answer
+from nacgraph.cli.answer import Parser, answer
 from nacgraph.cli.reading import (
     add_shared,
     comma_list,
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Adapt and score; returns the exit code."""
     text = "In every episode a trained model gets a new head, is fine-tuned on a few samples of "
     text += "classes that it has never seen, and answers others. Prints a table."
-    parser = argparse.ArgumentParser("nacgraph fewshot", description=text, allow_abbrev=False)
+    parser = Parser("nacgraph fewshot", description=text, allow_abbrev=False)
     add = parser.add_argument
     add("run", type=Path, help="a run folder of nacgraph train")
     data = "if not given that of the run, without the classes left out by without_classes=…"

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from nacgraph.cli.answer import answer
+from nacgraph.cli.answer import Parser, answer
 from nacgraph.cli.reading import add_shared, key_values, prepare
 from nacgraph.utils.choices import DEFAULT_BANDWIDTH
 
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="nacgraph prior", description=__doc__)
+    parser = Parser(prog="nacgraph prior", description=__doc__)
     actions = parser.add_subparsers(dest="action", required=True)
     listing = actions.add_parser("list", help="the priors there are, with their parameters")
     check = actions.add_parser("check", help="check a prior, measure what is reachable, draw it")

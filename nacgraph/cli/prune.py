@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nacgraph.cli.answer import answer
+from nacgraph.cli.answer import Parser, answer
 from nacgraph.cli.reading import add_shared, comma_list, prepare, read_circuit, task_arguments
 from nacgraph.utils.commands import command_line
 from nacgraph.utils.progress import ProgressPrinter, percent
@@ -19,7 +19,7 @@ CURVE = ("seeds", "split", "samples", "lesion_samples", "latency_batch", "repeat
 def main(argv: Sequence[str] | None = None) -> int:
     """Prune; returns the exit code."""
     text = "Remove modules for good: a new, smaller run folder, or measures at several sizes."
-    parser = argparse.ArgumentParser("nacgraph prune", description=text, allow_abbrev=False)
+    parser = Parser("nacgraph prune", description=text, allow_abbrev=False)
     add = parser.add_argument
     add("run", type=Path, help="a run folder of nacgraph train")
     what = parser.add_mutually_exclusive_group(required=True)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from nacgraph.cli.answer import note
-from nacgraph.training.run import Run, load_run, read_config, require_circuit
 from nacgraph.utils.registry import load_plugin
+
+if TYPE_CHECKING:
+    from nacgraph.training.run import Run
 
 SHARED: dict[str, dict[str, Any]] = {  # arguments of several commands, as argparse adds them
     "data": {"help": "as of nacgraph evaluate"},
@@ -69,6 +71,8 @@ def task_arguments(arguments: argparse.Namespace, *others: str) -> dict[str, Any
 
 def read_run(folder: Path, **changed: Any) -> Run:
     """As :func:`nacgraph.training.run.load_run`; its remarks are also printed on stderr."""
+    from nacgraph.training.run import load_run
+
     run = load_run(folder, **changed)
     note(*(f"note: {text}" for text in run.notes))
     return run
@@ -76,5 +80,7 @@ def read_run(folder: Path, **changed: Any) -> Run:
 
 def read_circuit(folder: Path, **changed: Any) -> Run:
     """As :func:`read_run`; a ValueError, before anything is read, if the run has no circuit."""
+    from nacgraph.training.run import read_config, require_circuit
+
     require_circuit(read_config(folder), folder)
     return read_run(folder, **changed)

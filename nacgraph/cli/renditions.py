@@ -6,14 +6,14 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from nacgraph.cli.answer import answer
+from nacgraph.cli.answer import Parser, answer
 from nacgraph.cli.reading import add_shared, comma_list, prepare, read_run, task_arguments
 from nacgraph.utils.progress import ProgressPrinter
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate on renditions; returns the exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nacgraph renditions",
         description="Accuracy of image runs on renditions of their test images: sketches, "
         "inverted, blurred, rotated and more, in five strengths. Prints a table, writes "

@@ -11,15 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nacgraph.cli.answer import answer
-from nacgraph.cli.options import parse
+from nacgraph.cli.answer import Parser, answer
 from nacgraph.cli.reading import add_shared, key_values
-from nacgraph.training.plan import check_parts
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run what is not finished, write the tables; returns the exit code (1: a cell failed)."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nacgraph sweep",
         description="Train every cell of a recipe (a point of each of its axes, and a seed), then "
         "write RECIPE.md, .csv, .tex and pictures. What is finished is not run again; what was "
@@ -48,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(a: argparse.Namespace, codes: dict[str, int]) -> list[str]:
+    from nacgraph.cli.options import parse
     from nacgraph.sweep import plan_sweep
+    from nacgraph.training.plan import check_parts
 
     data, fields = key_values(a.data, "data"), key_values(a.set, "set")
     flags = [f"--plugin={path}" for path in a.plugin]

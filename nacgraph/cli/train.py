@@ -5,11 +5,14 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from nacgraph.cli.options import parse
-from nacgraph.training.plan import Plan, make_plan, process_rank
 from nacgraph.utils.commands import command_line
 from nacgraph.utils.errors import CheckpointError, ConfigError, NonFiniteError, TrainingStopped
+
+if TYPE_CHECKING:
+    from nacgraph.training.plan import Plan
 
 USAGE, NOT_FINITE, NOT_WRITTEN = 2, 3, 4
 ESTIMATE = "--estimate"
@@ -20,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         parsed = parse([text for text in arguments if text != ESTIMATE])
+        from nacgraph.training.plan import make_plan  # after --help and typos
+
         plan = make_plan(parsed.config, parsed.asked, parsed.notes)
         return measure(plan) if ESTIMATE in arguments else run(plan)
     except ConfigError as error:
@@ -44,6 +49,7 @@ def _fail(text: str, code: int) -> int:
 def run(plan: Plan) -> int:
     """Train as planned and say where the results are."""
     from nacgraph.training.fit import train
+    from nacgraph.training.plan import process_rank
     from nacgraph.utils.progress import Progress
 
     look = command_line("evaluate", plan.folder, plugins=plan.config.plugin)

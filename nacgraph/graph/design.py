@@ -11,6 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from nacgraph.graph.links import link_probabilities
+from nacgraph.utils.check import check_probability
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -110,11 +111,12 @@ class CircuitDesign:
 
         Raises:
             ValueError: If the design is conditional (take one sample with :meth:`sample`), or
-                neither it nor the caller knows a bandwidth.
+                neither it nor the caller knows a bandwidth; if ``min_probability`` is none.
 
         Warns:
             UserWarning: If no link is probable enough, as in a model that has not learned yet.
         """
+        check_probability(min_probability=min_probability)
         if self.conditional:
             raise ValueError(
                 "design: expected one shared by all samples, got a conditional one; "
@@ -138,7 +140,7 @@ class CircuitDesign:
             x=torch.cat([self.processor_states, self.readout_states]).detach(),
             signature=torch.cat([self.processor_signatures, self.readout_signatures]).detach(),
             code=torch.cat([self.processor_codes, self.readout_codes]).detach(),
-            role=torch.tensor([0] * self.num_processors + [1] * self.num_readouts),
+            role=torch.tensor([0] * self.num_processors + [1] * self.num_readouts).to(sender),
             degree=everything.sum(-1),
             edge_index=torch.stack([sender, receiver]),
             edge_attr=everything[receiver, sender].unsqueeze(-1),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,8 @@ from nacgraph.models.config import NACConfig as NACConfig
 from nacgraph.nn.circuit import Circuit, CircuitOutput, PreparedCircuit
 from nacgraph.nn.generator_base import GENERATORS, BaseGenerator
 from nacgraph.nn.modfc import ModFC
-from nacgraph.nn.propagators import PROPAGATORS
-from nacgraph.nn.read_in import READ_INS
+from nacgraph.nn.propagators import PROPAGATORS, BasePropagator
+from nacgraph.nn.read_in import READ_INS, BaseReadIn
 from nacgraph.nn.read_out import ReadOut
 from nacgraph.priors.reachable import best_signatures
 
@@ -74,7 +74,9 @@ class NAC(nn.Module):
         self.conditioner = conditioner if config.condition == "task" else None
         if config.condition == "task" and conditioner is None:
             raise ValueError("conditioner: expected a module, since condition is 'task', got None")
-        self.generator = build_generator(config, start, generator)
+        self.generator = parts_of(config).generator.from_config(
+            config, signatures=start, generator=generator
+        )
         self.circuit = build_circuit(config, num_classes, generator)
         if not config.modulation:
             for layer in self.modules():
@@ -180,14 +182,26 @@ class NAC(nn.Module):
         return load_circuit(Path(folder)).circuit
 
 
-def build_generator(
-    config: NACConfig, start: Tensor | None, generator: torch.Generator
-) -> BaseGenerator:
-    """The generator that a configuration describes; ``start`` are signatures to begin with."""
+class Parts(NamedTuple):
+    """The classes that a configuration names."""
+
+    generator: type[BaseGenerator]
+    read_in: type[BaseReadIn]
+    propagator: type[BasePropagator]
+
+
+def parts_of(config: NACConfig) -> Parts:
+    """The classes of a circuit's parts.
+
+    Raises:
+        ValueError: On an unknown name; it lists the choices and the nearest.
+    """
     name = config.generator
     if name == "auto":
         name = "unconditional" if config.condition == "none" else "conditional"
-    return GENERATORS.get(name).from_config(config, signatures=start, generator=generator)
+    return Parts(
+        GENERATORS.get(name), READ_INS.get(config.read_in), PROPAGATORS.get(config.propagator)
+    )
 
 
 def build_circuit(config: NACConfig, num_classes: int, generator: torch.Generator) -> Circuit:
@@ -195,7 +209,7 @@ def build_circuit(config: NACConfig, num_classes: int, generator: torch.Generato
     c = config
     readings = 1 if c.read_every == 0 else math.ceil(c.rounds / c.read_every)
     unique = c.unique_layers or c.rounds
-    read_in, propagator = READ_INS.get(c.read_in), PROPAGATORS.get(c.propagator)
+    _, read_in, propagator = parts_of(c)
     bandwidth = math.inf if c.wiring == "complete" else c.bandwidth
     return Circuit(
         SignatureKernel(bandwidth, c.temperature, c.mode, c.min_weight),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -31,8 +32,8 @@ def kept_count(modules: int, keep: float) -> int:
     Raises:
         ValueError: If the share is not in (0, 1].
     """
-    if not 0 < keep <= 1:
-        raise ValueError(f"keep: expected a share in (0, 1], got {keep}")
+    if not (isinstance(keep, Real) and 0 < keep <= 1):
+        raise ValueError(f"keep: expected a share in (0, 1], got {keep!r}")
     return max(1, round(keep * modules))
 
 

@@ -1,8 +1,9 @@
-"""Executions of SKMDPA, one name each, all equal to the reference ``scatter``."""
+"""Attention: executions of SKMDPA, equal to the reference `scatter`, and the folded read-in."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nacgraph.graph.forms import BiasGraph, FullGraph, Graph, SampledGraph
@@ -59,6 +60,56 @@ class Attention(nn.Module):
         if backend == "fused":
             return fused_attention(query, key, value, graph)
         return dense_attention(query, key, value, graph)
+
+
+def folded_attention(
+    query: Tensor,
+    tokens: Tensor,
+    mask: Tensor | None,
+    key_weight: Tensor,
+    key_gate: Tensor,
+    value_weight: Tensor,
+    value_gate: Tensor,
+) -> Tensor:
+    r"""Attention of modules to tokens whose keys and values are modulated by the *module*.
+
+    Each module u sees its own keys :math:`k_{uj} = W_k (x_j \odot m_u)`. The module's part folds
+    into the query and out of the sum, exactly, so that nothing of size U·T·D is ever made:
+
+    .. math::
+        q_u \cdot k_{uj} = (m_u \odot W_k^\top q_u) \cdot x_j, \qquad
+        \sum_j a_{uj} v_{uj} = W_v \Big(n_u \odot \sum_j a_{uj} x_j\Big)
+
+    with each head's slices of ``W_k`` and ``W_v``.
+
+    Args:
+        query: Queries (1 or B, U, H, d); one row serves a batch that shares its states.
+        tokens: (B, T, D).
+        mask: (B, T), True where a token is real; ``None`` where all are.
+        key_weight: W_k (H·d, D).
+        key_gate: m (…, U, D), see :meth:`nacgraph.nn.modfc.ModFC.modulation`.
+        value_weight: W_v (H·d, D).
+        value_gate: n (…, U, D).
+
+    Returns:
+        (B, U, H·d). A sample without any real token gets zeros.
+    """
+    batch, _, dim = tokens.shape
+    _, modules, heads, width = query.shape
+    folded = torch.einsum("buhc,hcd->bhud", query, key_weight.view(heads, width, dim))
+    folded = folded * key_gate.unsqueeze(-3)
+    # Heads become further queries: one attention of (H·U, D) over the raw tokens, which are
+    # key and value at once.
+    folded = folded.flatten(1, 2).expand(batch, -1, -1).unsqueeze(1)
+    raw = tokens.unsqueeze(1)
+    where = None if mask is None else mask[:, None, None, :]
+    read = F.scaled_dot_product_attention(folded, raw, raw, attn_mask=where, scale=width**-0.5)
+    if mask is not None:
+        # No real token, no message; scaled_dot_product_attention leaves this to the backend.
+        read = torch.where(mask.any(-1)[:, None, None, None], read, 0.0)
+    read = read.view(batch, heads, modules, dim) * value_gate.unsqueeze(-3)
+    out = torch.einsum("bhud,hcd->buhc", read, value_weight.view(heads, width, dim))
+    return out.flatten(2)
 
 
 def weighted_mean(value: Tensor, graph: Graph | BiasGraph, attention: Attention) -> Tensor:

@@ -16,6 +16,7 @@ from nacgraph.nn.gates import Gates, select_modules
 from nacgraph.nn.propagators import BasePropagator
 from nacgraph.nn.read_in import BaseReadIn
 from nacgraph.nn.read_out import ReadOut
+from nacgraph.utils.check import check_choice, check_whole
 from nacgraph.utils.choices import REDRAWS
 
 # Called before a block runs: the round, the block, and the states that it is given.
@@ -125,6 +126,9 @@ class Circuit(nn.Module):
         tokens (B, T, D) · mask (B, T), True where a token is real · output: see
         :class:`CircuitOutput`
 
+    Raises:
+        ValueError: If there is no read-in, propagator or round, or ``redraw`` is neither.
+
     Source: Neural Attentive Circuits (NeurIPS 2022), section 2.2.
     """
 
@@ -140,13 +144,17 @@ class Circuit(nn.Module):
         redraw: str = "once",
     ) -> None:
         super().__init__()
-        if redraw not in REDRAWS:
-            raise ValueError(f"redraw: expected one of {', '.join(REDRAWS)}, got {redraw!r}")
+        check_choice(REDRAWS, redraw=redraw)
+        check_whole(1, rounds=rounds)
+        check_whole(0, read_every=read_every)
         self.kernel = kernel
         self.read_ins = nn.ModuleList([read_in] if isinstance(read_in, nn.Module) else read_in)
         self.propagators = nn.ModuleList(
             [propagator] if isinstance(propagator, nn.Module) else propagator
         )
+        for name, blocks in (("read_in", self.read_ins), ("propagator", self.propagators)):
+            if not blocks:
+                raise ValueError(f"{name}: expected at least one, got none")
         self.read_out = read_out
         self.rounds = rounds
         self.read_every = read_every

@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from nacgraph.utils.check import check_whole
+
 
 def fan_in_normal_(weight: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
     """Fill a weight (out, in, ...) with N(0, 1/fan_in), which keeps the scale of its input."""
@@ -24,6 +26,7 @@ def linear(
     generator: torch.Generator | None = None,
 ) -> nn.Linear:
     """An ``nn.Linear`` whose weights come from the generator; its bias starts at zero."""
+    check_whole(1, in_features=in_features, out_features=out_features)
     # On the meta device the default initialisation draws nothing.
     layer = nn.Linear(in_features, out_features, bias=bias, device="meta").to_empty(device="cpu")
     return reset_linear(layer, generator=generator)

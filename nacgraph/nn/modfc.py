@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from nacgraph.nn.init import fan_in_normal_, reset_all
 from nacgraph.ops.pointwise import gated_geglu, gated_norm
+from nacgraph.utils.check import check_whole
 
 
 class ModFC(nn.Module):
@@ -51,8 +52,8 @@ class ModFC(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if in_features < 2:
-            raise ValueError(f"in_features: expected at least 2, got {in_features}")
+        check_whole(2, in_features=in_features)
+        check_whole(1, out_features=out_features, code_dim=code_dim)
         self.in_features, self.out_features, self.code_dim = in_features, out_features, code_dim
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
         self.bias = nn.Parameter(torch.empty(out_features)) if bias else None

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from nacgraph.nn.attention import folded_attention
 from nacgraph.nn.gates import Gates
 from nacgraph.nn.init import reset_all
 from nacgraph.nn.modfc import ModFC, ModFFN, modulations
-from nacgraph.nn.skmdpa import folded_attention
 from nacgraph.ops.pointwise import gated, gated_norm
 from nacgraph.utils.registry import Registry
 
@@ -66,7 +66,7 @@ class ReadIn(BaseReadIn):
     """Cross-attention from modules to tokens, then a ModFFN; both residual, pre-norm.
 
     Query, key and value projections are ModFCs conditioned on the module's code, in the folded
-    form of :func:`nacgraph.nn.skmdpa.folded_attention`.
+    form of :func:`nacgraph.nn.attention.folded_attention`.
 
     Args:
         dim: Width D of the states.
@@ -170,7 +170,7 @@ class ReadIn(BaseReadIn):
         .. math:: a_{uj} = \mathrm{softmax}_j\big((m_u \odot W_k^\top q_u) \cdot x_j / \sqrt d\big)
 
         per head, over real tokens: the weights inside
-        :func:`nacgraph.nn.skmdpa.folded_attention`, which itself never shows them.
+        :func:`nacgraph.nn.attention.folded_attention`, which itself never shows them.
 
         Shapes:
             output (B, H, modules, T); zero at padding, and everywhere if no token is real

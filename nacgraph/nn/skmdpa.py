@@ -1,9 +1,8 @@
-"""SKMDPA over sampled edges, and the folded attention with which modules read tokens."""
+"""SKMDPA over sampled edges, as message passing of PyTorch Geometric: the reference execution."""
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.nn import MessagePassing
@@ -90,7 +89,7 @@ class SKMDPA(EdgeAttention):
         edges: Tensor | Graph,
         log_weight: Tensor | None = None,
     ) -> Tensor:
-        if isinstance(edges, Tensor):
+        if not isinstance(edges, Graph):
             edge_index = check_edges(edges, key.shape[-3], query.shape[-3], log_weight)
             return self.attend(query, key, value, edge_index, log_weight)[0]
         if log_weight is not None:
@@ -111,6 +110,9 @@ def check_edges(
     Raises:
         ValueError: If they are anything else, or do not fit the nodes or the weights.
     """
+    for name, value in (("edge_index", edge_index), ("log_weight", log_weight)):
+        if not isinstance(value, Tensor) and not (name == "log_weight" and value is None):
+            raise ValueError(f"{name}: expected a tensor, got {type(value).__name__}")
     if edge_index.layout != torch.strided:
         raise ValueError(
             "edge_index: expected a tensor (2, E) or an EdgeIndex, got a sparse matrix; see "
@@ -133,53 +135,3 @@ def check_edges(
             f"log_weight: expected shape ({edge_index.shape[1]},), got {tuple(log_weight.shape)}"
         )
     return edge_index
-
-
-def folded_attention(
-    query: Tensor,
-    tokens: Tensor,
-    mask: Tensor | None,
-    key_weight: Tensor,
-    key_gate: Tensor,
-    value_weight: Tensor,
-    value_gate: Tensor,
-) -> Tensor:
-    r"""Attention of modules to tokens whose keys and values are modulated by the *module*.
-
-    Each module u sees its own keys :math:`k_{uj} = W_k (x_j \odot m_u)`. The module's part folds
-    into the query and out of the sum, exactly, so that nothing of size U·T·D is ever made:
-
-    .. math::
-        q_u \cdot k_{uj} = (m_u \odot W_k^\top q_u) \cdot x_j, \qquad
-        \sum_j a_{uj} v_{uj} = W_v \Big(n_u \odot \sum_j a_{uj} x_j\Big)
-
-    with each head's slices of ``W_k`` and ``W_v``.
-
-    Args:
-        query: Queries (1 or B, U, H, d); one row serves a batch that shares its states.
-        tokens: (B, T, D).
-        mask: (B, T), True where a token is real; ``None`` where all are.
-        key_weight: W_k (H·d, D).
-        key_gate: m (…, U, D), see :meth:`nacgraph.nn.modfc.ModFC.modulation`.
-        value_weight: W_v (H·d, D).
-        value_gate: n (…, U, D).
-
-    Returns:
-        (B, U, H·d). A sample without any real token gets zeros.
-    """
-    batch, _, dim = tokens.shape
-    _, modules, heads, width = query.shape
-    folded = torch.einsum("buhc,hcd->bhud", query, key_weight.view(heads, width, dim))
-    folded = folded * key_gate.unsqueeze(-3)
-    # Heads become further queries: one attention of (H·U, D) over the raw tokens, which are
-    # key and value at once.
-    folded = folded.flatten(1, 2).expand(batch, -1, -1).unsqueeze(1)
-    raw = tokens.unsqueeze(1)
-    where = None if mask is None else mask[:, None, None, :]
-    read = F.scaled_dot_product_attention(folded, raw, raw, attn_mask=where, scale=width**-0.5)
-    if mask is not None:
-        # No real token, no message; scaled_dot_product_attention leaves this to the backend.
-        read = torch.where(mask.any(-1)[:, None, None, None], read, 0.0)
-    read = read.view(batch, heads, modules, dim) * value_gate.unsqueeze(-3)
-    out = torch.einsum("bhud,hcd->buhc", read, value_weight.view(heads, width, dim))
-    return out.flatten(2)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from nacgraph.nn.init import linear, reset_all
 from nacgraph.nn.modfc import ModFC
 from nacgraph.nn.skmdpa import EdgeAttention, check_edges
+from nacgraph.utils.check import check_whole
 
 
 class SKMDPAConv(EdgeAttention):
@@ -72,14 +75,15 @@ class SKMDPAConv(EdgeAttention):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        senders, receivers = (
-            (in_channels, in_channels) if isinstance(in_channels, int) else in_channels
-        )
+        senders, receivers = _pair("in_channels", in_channels, int)
         least = 1 if code_channels is None else 2  # of one number a code can change nothing
-        if min(senders, receivers) < least:
-            raise ValueError(f"in_channels: expected at least {least}, got {in_channels}")
+        for width in (senders, receivers):
+            check_whole(least, in_channels=width)
+        check_whole(1, out_channels=out_channels, heads=heads)
+        optional = {"code_channels": code_channels, "head_channels": head_channels}
+        check_whole(1, **{name: n for name, n in optional.items() if n is not None})
         if head_channels is None:
-            if heads < 1 or out_channels < 1 or out_channels % heads:
+            if out_channels % heads:
                 raise ValueError(
                     f"heads: expected a divisor of out_channels {out_channels} where no "
                     f"head_channels are given, got {heads}"
@@ -119,7 +123,7 @@ class SKMDPAConv(EdgeAttention):
         With ``return_attention_weights`` the answer is ``(output, (edge_index, alpha))``, alpha
         (E, H) or (B, E, H), which sums to one over the senders of each receiver.
         """
-        senders, receivers = (x, x) if isinstance(x, Tensor) else x
+        senders, receivers = _pair("x", x, Tensor)
         self._check(senders, receivers)
         edge_index = check_edges(edge_index, senders.shape[-2], receivers.shape[-2], log_weight)
         theirs, own = self._codes(x, code)
@@ -131,9 +135,8 @@ class SKMDPAConv(EdgeAttention):
         return (out, (edge_index, alpha)) if return_attention_weights else out
 
     def _check(self, senders: Tensor, receivers: Tensor) -> None:
-        wanted = self.in_channels
-        pair = (wanted, wanted) if isinstance(wanted, int) else wanted
-        for one, width in zip((senders, receivers), pair, strict=True):
+        widths = _pair("in_channels", self.in_channels, int)
+        for one, width in zip((senders, receivers), widths, strict=True):
             if one.dim() not in (2, 3) or one.shape[-1] != width:
                 raise ValueError(
                     f"x: expected shape (N, {width}) or (B, N, {width}), got {tuple(one.shape)}"
@@ -153,11 +156,22 @@ class SKMDPAConv(EdgeAttention):
             return None, None
         if isinstance(code, Tensor) != isinstance(x, Tensor):
             raise ValueError("code: expected a pair (senders, receivers) where x is one, only")
-        return (code, code) if isinstance(code, Tensor) else code
+        return _pair("code", code, Tensor)
 
     def __repr__(self) -> str:
         codes = "" if self.code_channels is None else f", code_channels={self.code_channels}"
         return f"SKMDPAConv({self.in_channels}, {self.out_channels}, heads={self.heads}{codes})"
+
+
+def _pair(name: str, value: Any, kind: type) -> tuple[Any, Any]:
+    """What senders and receivers have, given once for both or as a pair."""
+    if isinstance(value, kind):
+        return value, value
+    if isinstance(value, (tuple, list)) and [isinstance(v, kind) for v in value] == [True, True]:
+        return value[0], value[1]
+    what = "a tensor" if kind is Tensor else "a whole number"
+    got = [type(v).__name__ for v in value] if isinstance(value, (tuple, list)) else value
+    raise ValueError(f"{name}: expected {what} or a pair (senders, receivers), got {got!r}")
 
 
 def _project(layer: nn.Module, x: Tensor, code: Tensor | None) -> Tensor:

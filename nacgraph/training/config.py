@@ -146,9 +146,16 @@ def _read(values: Mapping[str, Any], source: str) -> tuple[dict[str, Any], list[
     found: dict[str, Any] = {}
     for name, value in values.items():
         try:
-            found |= to_paths({name: value})
+            read = to_paths({name: value})
         except ConfigError as error:
             problems += [source + text for text in error.problems]
+            continue
+        problems += [
+            f"{source}{shown(path)}: expected one value, got {found[path]!r} and {new!r}"
+            for path, new in read.items()
+            if None not in (found.get(path), new) and found[path] != new
+        ]
+        found |= read
     typed: dict[str, Any] = {}
     for path, value in found.items():
         if value is None and path.startswith("model."):

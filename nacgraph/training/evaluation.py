@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,7 +152,7 @@ def evaluate(
 @torch.no_grad()
 def predict(run: Run, samples: Sequence[Any], device: str = "auto") -> Predictions:
     """Answers of a run to raw samples of its task; what :meth:`Run.predict` does."""
-    if isinstance(samples, (str, bytes, Path, Mapping)):
+    if isinstance(samples, (str, bytes, Path, Mapping)) or not isinstance(samples, Iterable):
         raise ValueError(
             f"samples: expected a list of them, got one {type(samples).__name__}; "
             "for a single sample give [sample]"

@@ -33,6 +33,7 @@ from nacgraph.utils.errors import (
 from nacgraph.utils.machine import device_of
 from nacgraph.utils.progress import Progress, beside, percent
 from nacgraph.utils.progress_line import no_progress
+from nacgraph.utils.registry import plugin_list
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +52,7 @@ def fit(
     steps: int | None = None,
     seed: int | None = None,
     out: str | Path | None = None,
-    resume: str | Path = "none",
+    resume: str | Path | None = None,
     start: str | Path | None = None,
     plugins: Sequence[str | Path] = (),
     progress: bool = True,
@@ -71,7 +72,7 @@ def fit(
         steps: Optimizer steps.
         seed: Decides weights, batches and edge noise (0).
         out: The run folder; ``runs/TASK-PRIOR-MODEL-PRESET-sSEED`` if not given.
-        resume: "none"; "auto" to continue the run folder if there is one; or a run folder.
+        resume: "auto" to continue the run folder if there is one; or a run folder.
         start: A run folder whose weights, and settings, this run begins with: fine-tuning.
         plugins: Python files that register tasks or priors; they are run.
         progress: Whether to print the course of the run.
@@ -94,10 +95,10 @@ def fit(
     """
     options = {
         **{"task": task, "prior": prior, "model": model, "preset": preset, "seed": seed},
-        **{"steps": steps, "out": out, "start": start, **more},
+        **{"steps": steps, "out": out, "start": start, "resume": resume, **more},
     }
     asked = {name: value for name, value in options.items() if value is not None}
-    parsed = layered({**asked, "resume": resume, "plugin": list(plugins)})
+    parsed = layered({**asked, "plugin": plugin_list(plugins)})
     config = parsed.config
     plan = make_plan(config, parsed.asked, parsed.notes)
     with nullcontext() if progress else no_progress():
@@ -117,18 +118,21 @@ def train(plan: Plan, progress: Progress) -> Run:
     if plan.complete:
         progress.say(f"{plan.folder} is complete")
         return load_run(plan.folder)
-    threads = torch.get_num_threads()
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     if plan.config.threads:
         torch.set_num_threads(plan.config.threads)
+    torch.set_default_dtype(torch.float32)  # a run's numbers depend on its configuration alone
     try:
-        return _train(plan, progress)
+        with torch.inference_mode(False):
+            return _train(plan, progress)
     finally:
         torch.set_num_threads(threads)
+        torch.set_default_dtype(dtype)
 
 
 def _train(plan: Plan, progress: Progress) -> Run:
     from nacgraph.training.loop import NACLightning
-    from nacgraph.training.trainer import make_trainer
+    from nacgraph.training.trainer import make_trainer, silent_lightning
 
     config, first = plan.config, process_rank(plan.config) == 0
     progress.quiet |= not first
@@ -156,10 +160,11 @@ def _train(plan: Plan, progress: Progress) -> Run:
         module.restore(plan.checkpoint)
     progress.first = module.step
     introduce(module, plan)
-    trainer = make_trainer(config, config.steps - module.step)
     try:
-        if module.step < config.steps:
-            trainer.fit(module)
+        with silent_lightning():
+            trainer = make_trainer(config, config.steps - module.step)
+            if module.step < config.steps:
+                trainer.fit(module)
     except NonFiniteError as error:
         kept, _ = newest_valid(plan.folder / "checkpoints")
         left = f"the last good checkpoint is {kept.path}" if kept else "there was no checkpoint yet"

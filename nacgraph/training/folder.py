@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nacgraph.models.nac import parts_of
 from nacgraph.priors import get_prior
 from nacgraph.training.checkpoint import step_name
 from nacgraph.training.config import RunConfig, dump_config
 from nacgraph.training.plugins import PluginFile, plugins_of
-from nacgraph.utils.errors import CheckpointError
+from nacgraph.utils.errors import CheckpointError, ConfigError
 from nacgraph.utils.files import write_atomically
 
 if TYPE_CHECKING:
@@ -99,11 +100,18 @@ class RunFolder:
 
     def create(self, config: RunConfig, task: Task) -> None:
         """Make the folder, its configuration, and what is to be known of its data."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                [f"out: expected a folder that can be made, got {self.path} ({error.strerror})"]
+            ) from error
         classes = None if task.classes is None else list(task.classes)
         parts: list[type] = [type(task)]
         with suppress(ValueError):  # weights need no prior, so a pruned run may have lost its own
             parts.append(type(get_prior(config.prior.name, **config.prior.parameters)))
+        if config.has_circuit():
+            parts += parts_of(config.nac_config())
         plugins = plugins_of(config.plugin, *parts)
         record = {
             "classes": classes,

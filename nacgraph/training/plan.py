@@ -145,6 +145,7 @@ def check_parts(config: RunConfig) -> None:
     Raises:
         ConfigError: Listing them.
     """
+    from nacgraph.models.nac import parts_of
     from nacgraph.priors import get_prior
     from nacgraph.tasks import get_task
 
@@ -152,7 +153,9 @@ def check_parts(config: RunConfig) -> None:
     checks: list[Any] = [
         lambda: get_task(config.task.name),
         lambda: get_prior(config.prior.name, **config.prior.parameters),
-        config.nac_config if config.has_circuit() else config.transformer_config,
+        (lambda: parts_of(config.nac_config()))
+        if config.has_circuit()
+        else config.transformer_config,
     ]
     for check in checks:
         try:

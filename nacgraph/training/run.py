@@ -19,7 +19,7 @@ from nacgraph.training.folder import read_data_record, read_metrics, read_summar
 from nacgraph.training.plugins import changes, missing, recorded_plugins
 from nacgraph.training.run_config import read_yaml
 from nacgraph.utils.errors import CheckpointError, ConfigError, nearest
-from nacgraph.utils.registry import load_plugin
+from nacgraph.utils.registry import load_plugin, plugin_list
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -134,10 +134,12 @@ def require_circuit(config: RunConfig, folder: Path) -> None:
 
 def load_weights(model: Model, checkpoint: Checkpoint) -> None:
     """Put the checkpoint's weights into ``model``; both must have the same parameters."""
-    try:
-        model.load_state_dict(checkpoint.part("model"))
-    except RuntimeError as error:
-        raise CheckpointError(f"{checkpoint.path}: weights of another model ({error})") from error
+    stored = checkpoint.part("model")
+    here, there = ({k: tuple(t.shape) for k, t in w.items()} for w in (model.state_dict(), stored))
+    if wrong := [n for n in sorted({*here, *there}) if here.get(n) != there.get(n)]:
+        got = f"{wrong[0]} of shape {here.get(wrong[0])}, got {there.get(wrong[0])}"
+        raise CheckpointError(f"{checkpoint.path}: weights of another model: expected {got}")
+    model.load_state_dict(stored)
 
 
 @dataclass(frozen=True, repr=False)
@@ -311,8 +313,7 @@ class Run:
         """
         from nacgraph.analysis import analyze
 
-        given = {"nulls": nulls, "seed": seed, "samples": samples, "progress": progress}
-        return analyze(self, **given, **options)
+        return analyze(self, nulls=nulls, seed=seed, samples=samples, progress=progress, **options)
 
     def compare(
         self,
@@ -406,7 +407,7 @@ def load(path: str | Path, *, plugins: Sequence[str | Path] = (), **task_argumen
         CheckpointError: If it holds no valid checkpoint.
         ValueError: If data and run do not fit, or a plugin is missing; the message names it.
     """
-    for plugin in plugins:
+    for plugin in plugin_list(plugins):
         load_plugin(plugin)
     return load_run(Path(path), **task_arguments)
 
@@ -423,12 +424,18 @@ def load_run(folder: Path, **task_arguments: Any) -> Run:
     checkpoint, skipped = best_or_newest(folder / "checkpoints")
     if checkpoint is None:
         raise CheckpointError(f"{folder}: no valid checkpoint; " + "; ".join(skipped))
-    task = _task(config, record, **task_arguments)
-    # The checkpoint holds the signatures, so the prior that they may have started from (it could
-    # be a plugin's) is not needed again.
-    model = build_model(without_start(config), task, None)
+    plugins = recorded_plugins(config.plugin, record)
+    try:
+        task = _task(config, record, **task_arguments)
+        # The checkpoint holds the signatures, so the prior that they may have started from (it
+        # could be a plugin's) is not needed again.
+        model = build_model(without_start(config), task, None)
+    except ValueError as error:
+        if absent := missing(plugins):
+            raise ValueError(f"{error}; {absent}") from error
+        raise
     load_weights(model, checkpoint)
-    notes = [*skipped, *changes(recorded_plugins(config.plugin, record))]
+    notes = [*skipped, *changes(plugins)]
     return Run(folder, model.eval(), task, config, checkpoint, notes)
 
 
@@ -436,12 +443,7 @@ def _task(config: RunConfig, record: dict[str, Any], **arguments: Any) -> Task:
     """The task of a run, perhaps over other data, with the run's classes and sizes."""
     if arguments.get("data") not in (None, config.task.parameters.get("data")):
         arguments["whole_is_test"] = True
-    try:
-        task = build_task(config, **arguments)
-    except ValueError as error:
-        if absent := missing(recorded_plugins(config.plugin, record)):
-            raise ValueError(f"{error}; {absent}") from error
-        raise
+    task = build_task(config, **arguments)
     task.match_sizes(record["data_signature"])
     if record["classes"] is not None:
         task.remap_classes(record["classes"])

@@ -251,7 +251,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError([f"{path}: not a readable YAML file ({error})"]) from error
+        reason = " ".join(str(error).split())
+        raise ConfigError([f"{path}: not a readable YAML file ({reason})"]) from error
     if content is None:
         return {}
     if not isinstance(content, Mapping) or not all(isinstance(key, str) for key in content):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -12,12 +14,27 @@ from nacgraph.training.config import RunConfig
 from nacgraph.utils.machine import device_of
 
 
+@contextmanager
+def silent_lightning() -> Iterator[None]:
+    """Within it Lightning is quiet; afterwards warnings and loggers are as they were."""
+    loggers = [logging.getLogger(n) for n in ("pytorch_lightning", "lightning_fabric", "lightning")]
+    levels = [logger.level for logger in loggers]
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\..*")
+            warnings.filterwarnings(
+                "ignore", message=r".*(IterableDataset|num_workers|lr_scheduler).*"
+            )
+            for logger in loggers:
+                logger.setLevel(logging.ERROR)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
 def make_trainer(config: RunConfig, steps: int) -> pl.Trainer:
     """A Trainer for ``steps`` further steps, on the devices of the configuration."""
-    for name in ("pytorch_lightning", "lightning_fabric", "lightning"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"(pytorch_lightning|lightning_fabric)\..*")
-    warnings.filterwarnings("ignore", message=r".*(IterableDataset|num_workers|lr_scheduler).*")
     device = device_of(config.device)
     strategy: Any = "auto"
     if config.devices * config.nodes > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from numbers import Real
+from numbers import Integral, Real
 
 from nacgraph.utils.errors import did_you_mean
 
@@ -25,7 +25,7 @@ def check_at_least(least: float, **values: object) -> None:
 def check_whole(least: int, **values: object) -> None:
     """Each value must be a whole number of at least ``least``."""
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
             raise ValueError(f"{name}: expected a whole number >= {least}, got {value!r}")
 
 

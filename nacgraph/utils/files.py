@@ -28,7 +28,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             temporary.unlink()
         why = "the disk is full" if error.errno == errno.ENOSPC else (error.strerror or str(error))
         raise CheckpointError(
-            f"{path}: not written, {why} (wanted {len(data):,} bytes); the old file is unchanged"
+            f"{path}: not written, {why} ({len(data):,} bytes needed); the old file is unchanged"
         ) from error
     _sync_folder(path.parent)
 

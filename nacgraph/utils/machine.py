@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from nacgraph.utils.check import check_choice
+
 DECISIVE = ("torch", "torch_geometric", "pytorch_lightning", "numpy")
 """Packages whose versions decide the numbers of a run."""
 
@@ -146,9 +148,11 @@ def hardware(device: torch.device | str) -> str:
 
 def device_of(name: str) -> str:
     """The device "cpu" or "cuda" that ``--device`` names, where auto is the GPU if there is one."""
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    check_choice(("auto", "cpu", "cuda"), device=name)
+    found = torch.cuda.is_available()
+    if name == "cuda" and not found:
+        raise ValueError("device: expected a CUDA device, got none; use cpu")
+    return "cuda" if found and name != "cpu" else "cpu"
 
 
 def versions(packages: Sequence[str] = DECISIVE) -> dict[str, str | None]:

@@ -7,7 +7,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Generic, TypeVar
@@ -49,6 +49,8 @@ class Registry(Generic[T]):
             raise ValueError(f"{self.kind} name: expected a non-empty string, got {name!r}")
 
         def enter(cls: C) -> C:
+            if not isinstance(cls, type):
+                raise ValueError(f"{self.kind} {name!r}: expected a class, got {cls!r}")
             if name in self.shipped and _place(cls) != self.shipped[name]:
                 self.get(name)  # so that the name is seen to be taken
             present = self._classes.get(name)
@@ -116,6 +118,17 @@ class Registry(Generic[T]):
         return f"{self.kind}: expected one of {', '.join(choices)}; got {name!r}{hint}"
 
 
+def plugin_list(plugins: Sequence[str | Path]) -> list[str | Path]:
+    """The files of an argument ``plugins``.
+
+    Raises:
+        ValueError: If it is one path, whose letters would be taken for files.
+    """
+    if isinstance(plugins, (str, Path)):
+        raise ValueError(f"plugins: expected a list of files, got {str(plugins)!r}")
+    return list(plugins)
+
+
 def load_plugin(path: str | Path) -> ModuleType:
     """Run one Python file given by the user, so that what it registers can be found by name.
 
@@ -141,7 +154,7 @@ def load_plugin(path: str | Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up here
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise ValueError(f"plugin {str(path)!r} raised {type(error).__name__}: {error}") from error
     LOADED[file] = digest

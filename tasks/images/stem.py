@@ -155,7 +155,7 @@ class ImageTokenizer(nn.Module):
         for down, norm, stage in zip(self.down, self.norms, self.stages, strict=True):
             x = stage(_convolved(down, norm(x)))
         x = self.norm(x.flatten(1, 2))
-        tokens = self.out(torch.cat([x, self.positions.expand(len(x), -1, -1)], dim=-1))
+        tokens = self.out(torch.cat([x, self.positions.expand(x.shape[0], -1, -1)], dim=-1))
         return tokens, tokens.new_ones(tokens.shape[:2], dtype=torch.bool)
 
 

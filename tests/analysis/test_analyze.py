@@ -103,12 +103,12 @@ def test_without_samples_there_is_no_probe(run: Run) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"nulls": 0}, "nulls: expected at least 1, got 0"),
-        ({"draws": 0}, "draws: expected at least 1, got 0"),
-        ({"seeds": 0}, "seeds: expected at least 1, got 0"),
-        ({"seed": -1}, "seed: expected at least 0, got -1"),
-        ({"samples": -1}, "samples: expected at least 0, got -1"),
-        ({"lesion_samples": -1}, "lesion_samples: expected at least 0, got -1"),
+        ({"nulls": 0}, "nulls: expected a whole number >= 1, got 0"),
+        ({"draws": 0}, "draws: expected a whole number >= 1, got 0"),
+        ({"seeds": 0}, "seeds: expected a whole number >= 1, got 0"),
+        ({"seed": -1}, "seed: expected a whole number >= 0, got -1"),
+        ({"samples": -1}, "samples: expected a whole number >= 0, got -1"),
+        ({"lesion_samples": -1}, "lesion_samples: expected a whole number >= 0, got -1"),
     ],
 )
 def test_numbers_out_of_range_are_refused(run: Run, changed: dict, message: str) -> None:
@@ -128,8 +128,10 @@ def test_a_second_process_changes_no_number(
     torch.set_num_threads(2)
     try:
         stats = analyze(run, **QUICK, workers=2).stats
-        for name in ("views", "communities", "block_models", "priors"):
+        for name in ("views", "communities", "block_models"):
             assert stats[name] == found.stats[name]
+        # That process runs the plugins that ran here, also those whose priors a test took back.
+        assert stats["priors"].items() >= found.stats["priors"].items()
         assert torch.get_num_threads() == 2 and calls
     finally:
         torch.set_num_threads(threads)

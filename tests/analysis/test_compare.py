@@ -50,6 +50,10 @@ def test_a_run_and_its_folder_are_the_same(tmp_path: Path) -> None:
 
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     p = groups(6, 2)
+    folder = untrained(tmp_path / "conditional", task="images", condition="inputs")
+    RunFolder(folder).save_circuit({"link_probabilities": np.stack([p, p])})
+    with pytest.raises(ValueError, match="all samples share, got a conditional one"):
+        compare(folder, p)
     with pytest.raises(ValueError, match="seed: expected at least 0, got -1"):
         compare(p, p, seed=-1)
     with pytest.raises(ValueError, match="nulls: expected at least 0, got -2"):

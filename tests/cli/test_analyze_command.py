@@ -148,7 +148,7 @@ def test_clear_errors(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main([str(tmp_path)]) == 2
     assert "expected a run folder" in capsys.readouterr().err
     assert main([str(runs / "nac"), "--nulls", "0"]) == 2
-    assert "nulls: expected at least 1, got 0" in capsys.readouterr().err
+    assert "nulls: expected a whole number >= 1, got 0" in capsys.readouterr().err
     copy = shutil.copytree(runs / "nac", tmp_path / "copy")
     (copy / "metrics.csv").write_text("step,loss\n1,x\n")
     (copy / "frames" / "step_00000003.npz").write_bytes(b"no frame")

@@ -210,3 +210,38 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     shown.step(ROW)
     shown.stop()
     assert "5/20" in screen.getvalue() and "degree 4.2" in screen.getvalue()
+
+
+@pytest.mark.parametrize("command", sorted({*COMMANDS} - {"train", "doctor"}))
+def test_a_wrong_command_line_is_one_line(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        nacgraph([command, "--nonsense"])
+    said = capsys.readouterr().err
+    assert end.value.code == 2
+    assert said.startswith("error: ") and said.endswith(f"see nacgraph {command} --help\n")
+    assert len(said.splitlines()) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(arguments(cache, out=tmp_path / "file" / "run")) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: out: expected a folder that can be made, got ")
+
+
+@pytest.mark.parametrize("text", ["import sys; sys.exit(3)", "1 / 0"])
+def test_a_plugin_that_ends_is_told(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.py").write_text(text)
+    assert main(["--plugin", str(tmp_path / "bad.py")]) == 2
+    assert "bad.py' raised " in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_damaged_yaml_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "c.yaml").write_text("a: [\n")
+    assert main(["--config", str(tmp_path / "c.yaml")]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and "not a readable YAML file" in said[0]

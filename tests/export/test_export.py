@@ -25,6 +25,7 @@ from nacgraph.models.ladder import model_fields
 from nacgraph.models.nac import NAC, NACConfig
 from nacgraph.ops import pointwise
 from nacgraph.tasks import Batch, SequenceTokenizer
+from nacgraph.tasks.images.stem import ImageTokenizer
 
 LONGEST = 70
 SMALL = NACConfig(
@@ -248,6 +249,19 @@ def test_a_torch_file_takes_any_shape(exported: tuple[NAC, exporting.Exported]) 
     with pytest.raises(Exception, match=str(LONGEST)):
         too_long = batch_of(2, LONGEST + 1)
         run(too_long.inputs, too_long.mask)
+
+
+@torch.no_grad()
+def test_images_are_exported_for_any_batch_size(tmp_path: Path) -> None:
+    model = NAC(SMALL, ImageTokenizer(8, 8, 1, SMALL.width), 4).eval()
+    images = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    nothing = torch.zeros(5, dtype=torch.long)
+    batch = Batch(images, torch.ones(5, 64, dtype=torch.bool), nothing, nothing)
+    made = export_circuit(model, tmp_path / "i.pt2", single_samples([batch]), "torch")
+    run, _ = load(made.path)
+    for count in (1, 2, 5):
+        part = Batch(*(each[:count] for each in (images, batch.mask, nothing, nothing)))
+        assert largest(model(part).logits, run(part.inputs, part.mask)) < 1e-5
 
 
 @pytest.mark.parametrize("selective", [False, True])

@@ -16,6 +16,7 @@ from nacgraph import NAC, CircuitDesign, NACConfig, UnconditionalGenerator
 from nacgraph.graph.forms import SampledGraph
 from nacgraph.graph.links import link_probabilities
 from nacgraph.models.ladder import MODELS, model_fields
+from nacgraph.nn.circuit import Circuit
 from nacgraph.nn.propagators import Propagator
 from nacgraph.nn.read_out import ReadOut
 from nacgraph.priors import get_prior, matched_loss, prior_signatures
@@ -213,3 +214,20 @@ def test_a_thousand_modules_train(generator: torch.Generator) -> None:
     out.logits.pow(2).sum().backward()
     gradient = model.generator.processor_signatures.grad
     assert gradient is not None and torch.isfinite(gradient).all() and gradient.any()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"rounds": 0}, "rounds: expected a whole number >= 1, got 0"),
+        ({"read_every": -1}, "read_every: expected a whole number >= 0, got -1"),
+        ({"propagator": []}, "propagator: expected at least one, got none"),
+        ({"read_in": []}, "read_in: expected at least one, got none"),
+        ({"redraw": "never"}, "redraw: expected one of once, each_round, got 'never'"),
+    ],
+)
+def test_a_circuit_of_parts_that_do_not_fit(changed: dict, message: str) -> None:
+    made = make().circuit
+    parts = {"read_in": made.read_ins, "propagator": made.propagators, "rounds": 2, **changed}
+    with pytest.raises(ValueError, match=message):
+        Circuit(made.kernel, read_out=made.read_out, **parts)

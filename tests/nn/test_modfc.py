@@ -59,8 +59,12 @@ def test_same_generator_same_weights() -> None:
 
 
 def test_errors_name_wanted_and_got(generator: torch.Generator) -> None:
-    with pytest.raises(ValueError, match="in_features: expected at least 2, got 1"):
+    with pytest.raises(ValueError, match="in_features: expected a whole number >= 2, got 1"):
         ModFC(1, 5, 3, generator=generator)
+    with pytest.raises(ValueError, match="out_features: expected a whole number >= 1, got 0"):
+        ModFC(6, 0, 3)
+    with pytest.raises(ValueError, match="code_dim: expected a whole number >= 1, got 0"):
+        ModFC(6, 5, 0)
     layer = ModFC(6, 5, 3, generator=generator)
     with pytest.raises(ValueError, match=r"x: expected a last axis of 6, got \(2, 7\)"):
         layer(torch.zeros(2, 7), torch.zeros(2, 3))

@@ -13,7 +13,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.nn import MessagePassing, Sequential, to_hetero
 
 from nacgraph.graph.forms import SampledGraph
-from nacgraph.nn import ModAttention, SKMDPAConv
+from nacgraph.nn import SKMDPA, ModAttention, SKMDPAConv
 from nacgraph.nn.modfc import modulations
 
 EDGES = torch.tensor([[0, 1, 2, 3, 3, 0, 2], [1, 2, 0, 0, 3, 3, 3]])  # node 4 hears nobody
@@ -224,11 +224,27 @@ def test_it_goes_where_pyg_s_convolutions_go() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: SKMDPAConv(0, 8), "in_channels: expected at least 1, got 0"),
-        (lambda: SKMDPAConv(-1, 8), "in_channels: expected at least 1, got -1"),
-        (lambda: SKMDPAConv(1, 8, code_channels=4), "in_channels: expected at least 2, got 1"),
+        (lambda: SKMDPAConv(0, 8), "in_channels: expected a whole number >= 1, got 0"),
+        (lambda: SKMDPAConv(-1, 8), "in_channels: expected a whole number >= 1, got -1"),
+        (
+            lambda: SKMDPAConv(1, 8, code_channels=4),
+            "in_channels: expected a whole number >= 2, got 1",
+        ),
         (lambda: SKMDPAConv(6, 8, 3), "heads: expected a divisor of out_channels 8"),
-        (lambda: SKMDPAConv(6, 8, 0), "heads: expected a divisor"),
+        (lambda: SKMDPAConv(6, 8, 0), "heads: expected a whole number >= 1, got 0"),
+        (lambda: SKMDPAConv(6, 0), "out_channels: expected a whole number >= 1, got 0"),
+        (lambda: SKMDPAConv(6, 8, code_channels=0), "code_channels: expected a whole number >= 1"),
+        (lambda: SKMDPAConv(6, 8, head_channels=0), "head_channels: expected a whole number >= 1"),
+        (lambda: SKMDPAConv((6, 6, 6), 8), "in_channels: expected a whole number or a pair"),
+        (lambda: make(6, 8)(None, EDGES), "x: expected a tensor or a pair .*, got None"),
+        (lambda: make(6, 8)((normal(5, 6), None), EDGES), "x: .*, got .*Tensor.*NoneType"),
+        (lambda: make(6, 8)(normal(5, 6), [[0], [1]]), "edge_index: expected a tensor, got list"),
+        (lambda: make(6, 8)(normal(5, 6), EDGES, log_weight=0.0), "log_weight: expected a tensor"),
+        (
+            lambda: make(6, 8, 2, 4)((normal(5, 6),) * 2, EDGES, (normal(5, 4), None)),
+            "code: expected a tensor or a pair",
+        ),
+        (lambda: SKMDPA()(*[normal(5, 2, 4)] * 3, None), "edge_index: expected a tensor, got None"),
         (lambda: make(6, 8)(normal(5, 7), EDGES), r"x: expected shape \(N, 6\) .*got \(5, 7\)"),
         (lambda: make(6, 8)(normal(5, 6), EDGES.T), r"edge_index: expected shape \(2, E\)"),
         (lambda: make(6, 8)(normal(5, 6), EDGES.double()), "torch.int64, got .*float64"),

@@ -217,6 +217,8 @@ def _resume_at_another_size(link: Tensor) -> None:
         (lambda x: MatchedLoss(x).load_state(torch.arange(4)), "permutation: expected shape"),
         (lambda x: MatchedLoss(x, num_nodes=4), "num_nodes: expected 5, got 4"),
         (lambda x: MatchedLoss("none"), "target: expected edge probabilities, or a prior"),
+        (lambda x: MatchedLoss(3 * x), r"target: expected probabilities in \[0, 1\], got"),
+        (lambda x: MatchedLoss(torch.nan * x), "target: expected probabilities .* got nan"),
         (lambda x: MatchedLoss(3.0), "target: expected edge probabilities, or a prior"),
         (lambda x: MatchedLoss("ring"), "ring"),
         (lambda x: _resume_at_another_size(x), r"permutation: expected shape \(5,\), got \(4,\)"),

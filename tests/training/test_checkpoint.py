@@ -128,7 +128,7 @@ def test_a_full_disk_keeps_the_old_one(
             patch.setattr("builtins.open", lambda path, mode: Full(path, mode))
         else:
             patch.setattr(os, call, full)
-        with pytest.raises(ck.CheckpointError, match="disk is full.*expected .* bytes"):
+        with pytest.raises(ck.CheckpointError, match="disk is full.*bytes needed"):
             save(tmp_path, 2)
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,12 +69,29 @@ def test_quiet_is_quiet_and_touches_nothing_global(
 ) -> None:
     random, threads = torch.get_rng_state(), torch.get_num_threads()
     handler = signal.getsignal(signal.SIGINT)
+    loggers = [logging.getLogger(n) for n in ("pytorch_lightning", "lightning_fabric")]
+    levels, filters = [logger.level for logger in loggers], list(warnings.filters)
     fit(tmp_path / "fresh cache", out=tmp_path / "run", prior="none", train_size=600, steps=2)
     said = capfd.readouterr()
     assert said.out == said.err == ""
     assert torch.equal(torch.get_rng_state(), random)
     assert torch.get_num_threads() == threads
     assert signal.getsignal(signal.SIGINT) is handler
+    assert [logger.level for logger in loggers] == levels and list(warnings.filters) == filters
+
+
+def test_modes_of_the_caller_change_no_number(cache: Path, tmp_path: Path) -> None:
+    plain = fit(cache, out=tmp_path / "plain").model.state_dict()
+    torch.set_default_dtype(torch.float64)
+    try:
+        double = fit(cache, out=tmp_path / "double").model.state_dict()
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    with torch.inference_mode():
+        inference = fit(cache, out=tmp_path / "inference").model.state_dict()
+    for name, tensor in plain.items():
+        assert torch.equal(tensor, double[name]) and torch.equal(tensor, inference[name]), name
 
 
 def test_progress_is_shown_when_asked_for(
@@ -146,6 +165,8 @@ def test_the_presets_of_a_task_hold_unless_something_is_asked_for() -> None:
         ({"task": "listop"}, "task: expected one of .*, got 'listop'"),
         ({"prior": "scale_fre"}, "prior: expected one of .* got 'scale_fre'"),
         ({"model": "nacc"}, "model: expected one of"),
+        ({"plugins": "gone.py"}, "plugins: expected a list of files, got 'gone.py'"),
+        ({"width": 8, "model": {"width": 16}}, "width: expected one value, got 16 and 8"),
         ({"plugins": ["gone.py"]}, "plugin: expected an existing file, got 'gone.py'"),
     ],
 )

@@ -186,7 +186,7 @@ def test_an_estimate_instead_of_training(
     out = tmp_path / "run"
     assert main([*arguments(tmp_path / "cache", out=out), "--estimate"]) == 0
     said = capsys.readouterr().out
-    assert re.match(r"estimate   \d+ MiB at its peak \(\w+\)\n", said)
+    assert re.match(r"estimate   [\d.]+ [MG]iB at its peak \(\w+\)\n", said)
     assert re.search(r"training \d+ MiB: process \d+ MiB \+ data", said)
     assert not out.exists()
 

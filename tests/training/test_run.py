@@ -155,12 +155,31 @@ def test_predictions_of_listops_agree_with_the_score(run: nacgraph.Run) -> None:
         (["5"] * 10 + [" "], "sample 10: expected a text as .*, got an empty text"),
         ([7], "sample 0: expected a text as .*, got int"),
         (["[MAX " + "1 " * 40 + "]"], "sample 0: expected at most 19 symbols, .* got 42"),
+        (None, "samples: expected a list of them, got one NoneType"),
         ("[MAX 2 9 ]", r"samples: expected a list of them, got one str; .* give \[sample\]"),
     ],
 )
 def test_a_sample_that_is_none_is_named(run: nacgraph.Run, samples: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         run.predict(samples)  # type: ignore[arg-type]
+
+
+def test_a_device_that_is_not_there_is_one_clear_line(
+    run: nacgraph.Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="device: expected a CUDA device, got none; use cpu"):
+        run.evaluate(device="cuda")
+    with pytest.raises(ValueError, match="device: expected one of auto, cpu, cuda, got 'tpu'"):
+        run.predict(["[MAX 2 9 ]"], device="tpu")
+
+
+def test_a_threshold_is_a_probability(run: nacgraph.Run) -> None:
+    for threshold in (-0.1, 2, "0.5"):
+        with pytest.raises(
+            ValueError, match=r"min_probability: expected a probability in \[0, 1\]"
+        ):
+            run.to_data(threshold)  # type: ignore[arg-type]
 
 
 def small(task: str, out: Path, **more: object) -> nacgraph.Run:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nacgraph.graph.links import DEFAULT_BANDWIDTH, link_probabilities
-from nacgraph.priors import PRIORS, best_signatures, get_prior
+from nacgraph.priors import PRIORS, GraphPrior, best_signatures, get_prior
 from nacgraph.viz import statistics as s
 from nacgraph.viz.statistics.views import draw_graph
 
@@ -228,3 +228,15 @@ def test_a_single_module_has_no_distance() -> None:
         assert all(
             part["value"] is None and "no pairs" in part["reason"] for part in parts.values()
         )
+
+
+def test_a_broken_prior_hides_no_other() -> None:
+    class Broken(GraphPrior):
+        def edge_probabilities(self, n: int) -> torch.Tensor:
+            return torch.ones(n, n) @ torch.ones(n + 1)
+
+    priors = {"broken": Broken(), "erdos_renyi": get_prior("erdos_renyi")}
+    got = s.prior_distances(np.eye(6), DEFAULT_BANDWIDTH, 4, untrained=1, priors=priors)
+    assert got["broken"]["raw"]["value"] is None
+    assert "prior broken raised RuntimeError" in got["broken"]["raw"]["reason"]
+    assert got["erdos_renyi"]["raw"]["value"] > 0

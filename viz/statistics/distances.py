@@ -70,8 +70,9 @@ def prior_distances(
             if n < 2:
                 raise ValueError(f"a circuit of {n} modules has no pairs")
             target = prior.edge_probabilities(n).double()
-        except ValueError as error:
-            result[name] = {part: undefined(str(error)) for part in PARTS}
+        except Exception as error:  # a stranger's broken prior must not hide the others
+            why = str(error) if isinstance(error, ValueError) else f"prior {name} raised {error!r}"
+            result[name] = {part: undefined(why) for part in PARTS}
             counter.step(f"prior {name}", 3 + untrained)
             continue
         result[name] = _distances(

@@ -15,6 +15,7 @@ from nacgraph.graph.forms import Graph
 from nacgraph.models.nac import NAC
 from nacgraph.nn.circuit import Circuit
 from nacgraph.tasks import Batch, Task
+from nacgraph.utils.stats import mean_and_error
 
 MULTIPLICATIONS = 5e11  # that the default number of samples is meant for: 20 to 50 s of one core
 MOST, LEAST = 128, 8  # samples by default
@@ -38,25 +39,11 @@ class Lesions:
 
     def loss_gained(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Mean growth of the loss and its standard error, (U,) each."""
-        return paired(self.without_loss - self.loss)
+        return mean_and_error(self.without_loss - self.loss)
 
     def accuracy_lost(self) -> tuple[np.ndarray, np.ndarray | None]:
         """Accuracy lost and its standard error, (U,) each."""
-        return paired(self.correct.astype(float) - self.without_correct.astype(float))
-
-
-def paired(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    r"""Mean :math:`\bar d` over samples, and its standard error :math:`s_d/\sqrt n`.
-
-    Both sides of each difference answer the same sample, so what makes samples easy or hard
-    cancels. A single sample has no standard error: None.
-
-    Shapes:
-        differences (U, n) · output (U,), (U,)
-    """
-    n = differences.shape[1]
-    error = differences.std(axis=1, ddof=1) / n**0.5 if n > 1 else None
-    return differences.mean(axis=1), error
+        return mean_and_error(self.correct.astype(float) - self.without_correct.astype(float))
 
 
 def affordable(model: NAC, length: int) -> int:

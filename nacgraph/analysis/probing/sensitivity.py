@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nacgraph.analysis.probing.removal import Lesions, Shared, lesions, losses, paired
+from nacgraph.analysis.probing.removal import Lesions, Shared, lesions, losses
 from nacgraph.graph.forms import Graph, SampledGraph
 from nacgraph.models.nac import NAC
 from nacgraph.tasks import Batch, Task
+from nacgraph.utils.stats import mean_and_error
 
 SCORES = 2**23  # attention scores of a round that are in memory at a time
 
@@ -95,12 +96,12 @@ def contribution(
     """
     f = first_order.gain
     if removed is None:
-        return paired(f)
+        return mean_and_error(f)
     e = removed.without_loss - removed.loss
     place = {int(row): column for column, row in enumerate(first_order.index)}
     both = [k for k, row in enumerate(removed.index) if int(row) in place]
     if len(both) < e.shape[1] or f.shape[1] <= e.shape[1]:
-        return paired(e)  # not fewer samples than the gradients have
+        return mean_and_error(e)  # not fewer samples than the gradients have
     near = f[:, [place[int(row)] for row in removed.index]]
     power = float((near * near).sum())
     slope = float((e * near).sum()) / power if power > 0 else 0.0

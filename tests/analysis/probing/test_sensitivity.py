@@ -11,9 +11,10 @@ from probed_circuit import CASES, Toy, make
 from torch import Tensor, nn
 
 from nacgraph.analysis.probing import lesions
-from nacgraph.analysis.probing.removal import Lesions, paired
+from nacgraph.analysis.probing.removal import Lesions
 from nacgraph.analysis.probing.sensitivity import Sensitivities, contribution, sensitivities
 from nacgraph.graph.forms import SampledGraph
+from nacgraph.utils.stats import mean_and_error
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -60,10 +61,10 @@ def test_gradients_foretell_lesions_among_many_modules() -> None:
 
 
 def test_paired_and_regression_estimates() -> None:
-    mean, error = paired(np.array([[1.0, 2, 3, 6], [0, 0, 0, 0]]))
+    mean, error = mean_and_error(np.array([[1.0, 2, 3, 6], [0, 0, 0, 0]]))
     np.testing.assert_allclose(mean, [3, 0])
     np.testing.assert_allclose(error, [np.sqrt(14 / 3) / 2, 0])
-    assert paired(np.ones((2, 1)))[1] is None
+    assert mean_and_error(np.ones((2, 1)))[1] is None
 
     gain = np.random.default_rng(0).normal(size=(3, 10))
     first = Sensitivities(gain, np.arange(10)[::-1])
