@@ -26,6 +26,7 @@ from nacgraph.tasks.splits import SPLITS
 # Compressed text shrinks to a tenth or a twentieth; a bomb to a thousandth and less.
 RATIO, ALLOWANCE = 200, 64 << 20
 MEMBERS = 5_000_000
+_TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _CHUNK = 1 << 20
 _BEGINNINGS = (
     (b"PK\x03\x04", "a zip archive"), (b"\x1f\x8b", "a gzip file"),
@@ -43,7 +44,8 @@ _DAMAGE = (errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ)
 def opened(path: Path | None, cache_dir: Path | None = None) -> Path | None:
     """The folder that an archive unpacks to; any other path as it is.
 
-    A .zip, .tar, .tar.gz or .tgz file is unpacked once, into a folder of the cache that is named
+    A .zip or .tar file, or one of .tar.gz, .tgz, .tar.bz2, .tar.xz, or a .gz file that holds an
+    archive, is unpacked once, into a folder of the cache that is named
     after the file and a digest of its place, size and time of change. Of an archive that holds
     one folder, or one file, that is given. Others that are archives inside (.npz) are not opened.
 
@@ -73,7 +75,18 @@ def _kind(path: Path | None) -> str | None:
     name = path.name.lower()
     if name.endswith(".zip"):
         return "zip"
-    return "tar" if name.endswith((".tar", ".tar.gz", ".tgz")) else None
+    if name.endswith(_TAR):
+        return "tar"
+    return "tar" if name.endswith(".gz") and _holds_tar(path) else None
+
+
+def _holds_tar(path: Path) -> bool:
+    """Whether a gzip file is an archive, as LRA's ``lra_release.gz``, and not one file, as IDX."""
+    try:
+        with gzip.open(path) as file:
+            return file.read(262)[257:] == b"ustar"
+    except (OSError, EOFError, zlib.error):
+        return False
 
 
 def _name(path: Path) -> str:
@@ -82,7 +95,7 @@ def _name(path: Path) -> str:
     state = path.stat()
     key = f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}"
     stem = re.sub(r"(\.tar)?\.\w+$", "", path.name)
-    return f"{stem}-{hashlib.sha256(key.encode()).hexdigest()[:16]}"
+    return f"{stem}-{hashlib.sha256(key.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}"
 
 
 def _top(folder: Path) -> Path:

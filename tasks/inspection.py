@@ -6,12 +6,13 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from nacgraph.tasks.base import Batch, Task, get_task, parameters
-from nacgraph.tasks.splits import SPLITS
+from nacgraph.tasks.data_report import DataReport, LeftOut, printable
+from nacgraph.tasks.splits import SPLITS, Data, Table
 from nacgraph.tasks.table import TableTask
 from nacgraph.utils.errors import nearest
 
@@ -78,8 +79,8 @@ def inspect_task(
     told = progress or (lambda what, share: None)
     path = getattr(task, "data", None)
     told(f"reading {path or 'the embedded data'}", 0.0)
-    source, classes, splits, files, damage = (
-        _table_task(task) if isinstance(task, TableTask) else _other_task(task)
+    source, classes, splits, files, damage, left_out = (
+        _checked_task(task) if isinstance(task, Checked) else _other_task(task)
     )
     carved = isinstance(task, TableTask) and "train" in splits
     return {
@@ -91,24 +92,42 @@ def inspect_task(
         "carved": [name for name in ("val", "test") if carved and name not in splits],
         "files": _files(files, path, digests, told),
         "damage": damage,
+        "left_out": [
+            {"why": each.why, "folder": each.folder, "names": list(each.names)} for each in left_out
+        ],
     }
 
 
-Reading = tuple[str | None, Sequence[str] | None, dict[str, Counts], list[Path], list[str]]
+Reading = tuple[
+    str | None, Sequence[str] | None, dict[str, Counts], list[Path], list[str], list[LeftOut]
+]
 
 
-def _table_task(task: TableTask) -> Reading:
+@runtime_checkable
+class Checked(Protocol):
+    """A task that can collect damage rather than stop at it."""
+
+    data: Path | None
+
+    def check(self) -> tuple[Data | None, DataReport]:
+        """What can be read, and a report; see :meth:`TableTask.check`."""
+
+    def lengths(self, table: Table) -> np.ndarray | None:
+        """Tokens of every row (N); None where all are equal."""
+
+
+def _checked_task(task: Checked) -> Reading:
     data, found = task.check()
     files = [task.data] if task.data is not None and task.data.is_file() else []
     files = list(dict.fromkeys([*files, *found.files]))  # an archive comes before what it holds
     if data is None:
-        return None, None, {}, files, found.damage
+        return None, None, {}, files, found.damage, found.left_out
     splits = {}
     for split in (name for name in SPLITS if name in data.splits):
         table = data.splits[split]
         lengths = task.lengths(table) if len(table) else None
         splits[split] = _counts(table.labels, data.classes, lengths)
-    return data.source, data.classes, splits, files, found.damage
+    return data.source, data.classes, splits, files, found.damage, found.left_out
 
 
 def _other_task(task: Task) -> Reading:
@@ -131,7 +150,7 @@ def _other_task(task: Task) -> Reading:
             if str(error) not in damage:
                 damage.append(str(error))
     files = [] if path is None else [Path(path)] if single else _within(Path(path))
-    return task.describe(), task.classes, splits, files, damage
+    return task.describe(), task.classes, splits, files, damage, []
 
 
 def _counted(task: Task, split: str) -> Counts:
@@ -181,7 +200,9 @@ def _files(files: list[Path], root: Path | None, digests: bool, told: Progress) 
         if digests:
             told("digests: files", (done + 1) / len(files))
     known = sorted((e["path"], e["sha256"]) for e in entries if e["sha256"])
-    total = hashlib.sha256("".join(f"{sha}  {path}\n" for path, sha in known).encode())
+    total = hashlib.sha256(
+        "".join(f"{sha}  {path}\n" for path, sha in known).encode("utf-8", "surrogateescape")
+    )
     return {
         "folder": None if base is None else str(base),
         "number": len(entries),
@@ -220,10 +241,16 @@ def inspection_text(result: dict[str, Any], every_file: bool = False) -> str:
         part = "a tenth of train" + " each" * (len(carved) > 1)
         lines.append(("carved", f"{', '.join(carved)}: {part}, once it is trained on"))
     lines += _file_lines(result["files"], every_file)
+    groups = [LeftOut(e["why"], e["folder"], tuple(e["names"])) for e in result["left_out"]]
+    shown = groups if every_file else groups[:FEW]
+    lines += [("left out", str(group)) for group in shown]
+    if rest := groups[len(shown) :]:
+        lines.append(("left out", f"{sum(len(g.names) for g in rest):,} more: see --files"))
     lines += [("DAMAGED", text) for text in result["damage"]]
-    problems = len(result["damage"])
-    lines.append(("verdict", f"{problems} damaged: see above" if problems else "no damage found"))
-    return "\n".join(f"{name:<10} {text}" for name, text in lines)
+    problems, left = len(result["damage"]), sum(len(group.names) for group in groups)
+    verdict = f"{problems} damaged: see above" if problems else "no damage found"
+    lines.append(("verdict", verdict + f"; {left:,} left out: see above" * bool(left)))
+    return "\n".join(f"{name:<10} {printable(text)}" for name, text in lines)
 
 
 def _some(names: Sequence[str]) -> str:

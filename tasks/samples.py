@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nacgraph.tasks.pictures import plain, read_picture
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -16,34 +18,35 @@ def wrong_sample(number: int, expected: str, got: object) -> ValueError:
     return ValueError(f"sample {number}: expected {expected}, got {got}")
 
 
-def picture(sample: Any, number: int, draft: tuple[str | None, tuple[int, int]]) -> Image:
-    """A file, a Pillow image or an array as a Pillow image.
+def picture(
+    sample: Any, number: int, draft: tuple[str | None, tuple[int, int]], bits: int = 0
+) -> Image:
+    """A file, a Pillow image or an array as a picture of 8 bits that stands upright.
 
     Args:
         sample: A path; a Pillow image; or an array (H, W), (H, W, 1), (H, W, 3) of uint8 or of
             floats in [0, 1]. A tensor will do.
         number: Which sample this is, for messages.
         draft: What a JPEG may be decoded to, as Pillow's ``draft`` takes it.
+        bits: How many of 16 bits are used, as :func:`nacgraph.tasks.pictures.plain` takes it.
 
     Raises:
         ValueError: If it is nothing of the kind.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     if isinstance(sample, Image.Image):
-        return sample
+        try:
+            return plain(sample, bits)
+        except (OSError, SyntaxError, ValueError, EOFError) as error:
+            raise ValueError(f"sample {number}: {error}") from None
     if isinstance(sample, (str, Path)):
         try:
-            image = Image.open(sample)
-            image.draft(*draft)
-            image.load()
+            return read_picture(Path(sample), draft, bits)
         except FileNotFoundError:
             raise wrong_sample(number, "an image file", f"{sample}, which is not there") from None
-        except UnidentifiedImageError:
-            raise wrong_sample(number, "an image file", f"{sample}, which is none") from None
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise wrong_sample(number, "a whole image file", f"{sample} ({error})") from None
-        return image
+        except (OSError, ValueError) as error:
+            raise ValueError(f"sample {number}: {sample}: {error}") from None
     wanted = "a file, or an array (H, W) or (H, W, C) of uint8 or of floats in [0, 1]"
     try:
         array = np.asarray(sample)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nacgraph.tasks.data_report import DataReport
+
 SPLITS = ("train", "val", "test")
+SPLIT_NAMES = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""What folders and files of a split may be called. Not "dev" and "eval": they are used for both."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +66,31 @@ def carve(labels: np.ndarray, share: float, seed: Sequence[int]) -> tuple[np.nda
     return rest, part
 
 
+def by_split(paths: Iterable[Path], found: DataReport) -> dict[str, Path]:
+    """Split → its folder or file, among paths that are named after splits (:data:`SPLIT_NAMES`).
+
+    Two of one split, as ``val`` and ``valid``, are damage: nobody knows which is meant.
+    """
+    parts: dict[str, Path] = {}
+    for path in sorted(paths):
+        split = SPLIT_NAMES.get(path.stem.lower() if path.is_file() else path.name.lower())
+        if split in parts:
+            what = f"expected one {split} split, got {parts[split].name} and {path.name}"
+            found.damaged(path.parent, what)
+        elif split is not None:
+            parts[split] = path
+    return parts
+
+
+def same_text(name: str) -> str:
+    """A name in one form (NFC): macOS writes é as two characters, others as one."""
+    return unicodedata.normalize("NFC", name)
+
+
 def words(text: str | Sequence[str]) -> tuple[str, ...]:
     """``"a, b"`` or ``["a", "b"]`` → ("a", "b")."""
     parts = text.split(",") if isinstance(text, str) else text
-    return tuple(str(part).strip() for part in parts if str(part).strip())
+    return tuple(same_text(str(part).strip()) for part in parts if str(part).strip())
 
 
 def check_rank(rank: int, world: int) -> None:

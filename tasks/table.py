@@ -14,8 +14,8 @@ import numpy as np
 from nacgraph.tasks.archives import opened
 from nacgraph.tasks.base import Batch, Task, named
 from nacgraph.tasks.batching import like_length_batches
-from nacgraph.tasks.data_report import DataReport
-from nacgraph.tasks.splits import SPLITS, Data, Table, carve, check_rank, words
+from nacgraph.tasks.data_report import DataReport, told_left_out
+from nacgraph.tasks.splits import SPLITS, Data, Table, carve, check_rank, same_text, words
 from nacgraph.utils.check import check_at_least, check_choice
 
 HELD_OUT = 0.1  # share of the rows of each class in a split that the data itself does not have
@@ -65,6 +65,7 @@ class TableTask(Task):
         self.only_classes, self.without_classes = words(only_classes), words(without_classes)
         self.whole_is_test = whole_is_test
         self._data: Data | None = None
+        self._left_out = ""
         self._epoch = lru_cache(maxsize=2)(self._make_epoch)
 
     # What a modality provides
@@ -101,7 +102,9 @@ class TableTask(Task):
         """All splits, with the classes and splits that the arguments ask for; read once."""
         if self._data is None:
             found = DataReport()
-            data = self.read(opened(self.data, self.cache_dir), found)
+            data = self.read(place := opened(self.data, self.cache_dir), found)
+            found.account(place, self.cache_dir)
+            self._left_out = told_left_out(self.data, found)
             self._data = self._divided(self._chosen(data))
         return self._data
 
@@ -109,10 +112,11 @@ class TableTask(Task):
         """Read everything, and collect what is damaged rather than stop at it."""
         found = DataReport(collect=True)
         try:
-            data = self.read(opened(self.data, self.cache_dir), found)
+            data = self.read(place := opened(self.data, self.cache_dir), found)
         except (ValueError, OSError) as error:
             found.damage.append(str(error))
             return None, found
+        found.account(place, self.cache_dir)
         return data, found
 
     @property
@@ -136,12 +140,13 @@ class TableTask(Task):
         data = self.load()
         if list(data.classes) == list(classes):
             return
-        if strange := [name for name in data.classes if name not in classes]:
+        known = [same_text(name) for name in classes]  # runs of before did not have them in one
+        if strange := [name for name in data.classes if same_text(name) not in known]:
             raise ValueError(
                 f"data: expected classes among {named(classes)}, as in the run, got "
                 f"{named(strange)}"
             )
-        number = np.array([list(classes).index(name) for name in data.classes], np.int64)
+        number = np.array([known.index(same_text(name)) for name in data.classes], np.int64)
         splits = {k: replace(t, labels=number[t.labels]) for k, t in data.splits.items()}
         self._data = replace(data, splits=splits, classes=tuple(classes))
 
@@ -206,7 +211,8 @@ class TableTask(Task):
         """One line: what was read, and how many samples each split has."""
         data = self.load()
         sizes = " / ".join(f"{len(data.splits[k]):,} {k}" for k in SPLITS if k in data.splits)
-        return f"{data.source}; {len(data.classes)} classes, {sizes}"
+        left_out = f"; {self._left_out}" * bool(self._left_out)
+        return f"{data.source}; {len(data.classes)} classes, {sizes}{left_out}"
 
     def _chosen(self, data: Data) -> Data:
         """The data of those classes that are asked for, numbered anew in the same order."""

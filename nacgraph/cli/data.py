@@ -20,8 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     action = {"list": _list, "check": _check, "clip-features": _clip_features}[arguments.action]
     damage: list[str] = []
-    code = answer(lambda: action(arguments, damage), ImportError)
-    return code or int(bool(damage))
+    return answer(lambda: action(arguments, damage), ImportError) or int(bool(damage))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,12 +62,14 @@ def _check(arguments: argparse.Namespace, damage: list[str]) -> str:
     from nacgraph.utils.progress import ProgressPrinter
 
     prepare(arguments)
-    settings = key_values(arguments.task_set or [], "task-set")
-    task = task_over(arguments.task, arguments.data, settings, arguments.cache_dir)
+    given = key_values(arguments.task_set or [], "task-set")
+    task = task_over(arguments.task, arguments.data, given, arguments.cache_dir)
     result = inspect_task(arguments.task, task, arguments.digests, ProgressPrinter())
     damage += result["damage"]
-    text = inspection_text(result, arguments.files)
-    return json.dumps(result, indent=1, ensure_ascii=False) if arguments.json else text
+    if not arguments.json:
+        return inspection_text(result, arguments.files)
+    text = json.dumps(result, indent=1, ensure_ascii=False)  # names of files may be no characters
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _clip_features(arguments: argparse.Namespace, damage: list[str]) -> str:

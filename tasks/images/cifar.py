@@ -48,6 +48,21 @@ def _rebuilt(*_: Any) -> _Array:
     return _Array()
 
 
+def _from_buffer(data: Any, kind: Any, shape: Any, order: Any) -> _Array:
+    """How NumPy writes arrays since protocol 5 of pickle."""
+    array = _Array()
+    content = bytes(data) if isinstance(data, (bytes, bytearray)) else data
+    array.__setstate__((1, shape, kind, order in ("F", b"F"), content))
+    return array
+
+
+def _scalar(kind: Any, data: Any) -> int:
+    """A number of NumPy's as one of Python's."""
+    if not isinstance(kind, _Kind) or not isinstance(data, bytes):
+        raise pickle.UnpicklingError("expected a number as bytes, got something else")
+    return int(np.frombuffer(data, np.dtype(kind.name), 1)[0])
+
+
 def _encoded(text: str, codec: str) -> bytes:
     """How Python 3 writes bytes in pickles that Python 2 can read."""
     if codec != "latin1":
@@ -66,6 +81,11 @@ class ArrayUnpickler(pickle.Unpickler):
         ("numpy", "dtype"): _Kind,
         ("numpy.core.multiarray", "_reconstruct"): _rebuilt,
         ("numpy._core.multiarray", "_reconstruct"): _rebuilt,
+        ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+        ("numpy._core.numeric", "_frombuffer"): _from_buffer,
+        ("numpy.core.multiarray", "scalar"): _scalar,
+        ("numpy._core.multiarray", "scalar"): _scalar,
+        ("collections", "OrderedDict"): dict,
         ("_codecs", "encode"): _encoded,
     }
 
@@ -97,6 +117,7 @@ def read_cifar(path: Path, wanted: Wanted, found: DataReport) -> Data:
         FileNotFoundError: If a batch is not there.
     """
     folder = cifar_folder(path) or path
+    found.aside(folder, {"*.html": "about the data", "*file.txt~": "an empty file"})
     hundred = folder.name == HUNDRED or (folder / "meta").is_file()
     meta = "meta" if hundred else "batches.meta"
     key = "fine_labels" if hundred else "labels"
@@ -136,6 +157,9 @@ def _batch(path: Path, key: str, classes: int, found: DataReport) -> tuple[np.nd
         found.damaged(path, f"expected data as uint8 (N, 3072), got {got}")
         return nothing
     given = content.get(key)
+    if isinstance(given, _Array) and given.array.ndim == 1:
+        given = given.array.tolist()
+    given = list(given) if isinstance(given, tuple) else given
     if not isinstance(given, list) or len(given) != len(pixels):
         count = len(given) if isinstance(given, list) else 0
         found.damaged(path, f"expected {len(pixels)} {key}, as many as images, got {count}")

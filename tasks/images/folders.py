@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from nacgraph.tasks.data_report import DataReport
+from nacgraph.tasks.data_report import DataReport, text_lines
 from nacgraph.tasks.images.listing import Listing, is_image
+from nacgraph.tasks.splits import SPLIT_NAMES, by_split, same_text
 
 WNID = re.compile(r"n\d{8}")
-SPLIT_NAMES = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
+LABELS = "val_annotations.txt"
+ASIDE = {
+    "test/*": "released without labels",
+    "*_boxes.txt": "boxes of objects",
+    "words.txt": "names",
+}
 CUB = ("images.txt", "image_class_labels.txt", "train_test_split.txt", "classes.txt")
 
 
@@ -34,8 +37,7 @@ def images_in(folder: Path, found: DataReport) -> list[Path]:
 
 def lines_of(path: Path, found: DataReport) -> Iterator[tuple[int, str]]:
     """(number, text) of every line that is not empty."""
-    data = found.read(path).read_bytes()
-    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(text_lines(found.read(path).read_bytes()), 1):
         if line.strip():
             yield number, line
 
@@ -58,25 +60,27 @@ def class_folders(path: Path, found: DataReport) -> Listing:
     split as a whole: they are there to try a circuit on that was trained on photographs.
     """
     inside = subfolders(path)
-    parts = {SPLIT_NAMES[f.name.lower()]: f for f in inside if f.name.lower() in SPLIT_NAMES}
+    parts = by_split(inside, found)
     if not parts:
         renditions = all(WNID.fullmatch(folder.name) for folder in inside)
         parts = {"test" if renditions else "train": path}
         what = "renditions by WordNet id (as ImageNet-R)" if renditions else "class folders"
     else:
         what = "class folders in " + ", ".join(folder.name for folder in parts.values())
-    names = {split: [f.name for f in subfolders(folder)] for split, folder in parts.items()}
+    names = {
+        split: {f: same_text(f.name) for f in subfolders(folder)} for split, folder in parts.items()
+    }
     first = "train" if "train" in names else None
-    known = names[first] if first else sorted({name for each in names.values() for name in each})
+    known = sorted({n for s, each in names.items() if s == (first or s) for n in each.values()})
     splits: dict[str, list[tuple[Path, int]]] = {}
-    for split, folder in parts.items():
+    for split in parts:
         splits[split] = []
-        for name in names[split]:
+        for folder, name in names[split].items():
             if name not in known:
-                found.damaged(folder / name, f"expected a class of the {first} split, got {name!r}")
+                found.damaged(folder, f"expected a class of the {first} split, got {name!r}")
                 continue
             label = known.index(name)
-            splits[split] += [(file, label) for file in images_in(folder / name, found)]
+            splits[split] += [(file, label) for file in images_in(folder, found)]
     return Listing(tuple(known), f"images in {path}: {what}", splits)
 
 
@@ -86,9 +90,11 @@ def class_folders(path: Path, found: DataReport) -> Listing:
 def tiny_imagenet_folder(path: Path) -> Path | None:
     """The folder of Tiny-ImageNet that ``path`` is or holds; its ``val`` alone counts too."""
     for folder in (path, path / "tiny-imagenet-200"):
-        if (folder / "wnids.txt").is_file() or (folder / "val" / "val_annotations.txt").is_file():
+        if (folder / "wnids.txt").is_file() or (folder / "val" / LABELS).is_file():
             return folder
-        if (folder / "val_annotations.txt").is_file():
+        if (folder / LABELS).is_file():
+            return folder
+        if any((folder / "train").glob("n[0-9]*/images")):
             return folder
     return None
 
@@ -96,36 +102,37 @@ def tiny_imagenet_folder(path: Path) -> Path | None:
 def tiny_imagenet(path: Path, found: DataReport) -> Listing:
     """``train/<wnid>/images`` and ``val/images`` with ``val_annotations.txt``, our test split.
 
-    Their own test split has no labels, so ours is their val, and our val is carved from train.
-    Classes are WordNet ids in order, since the names in ``words.txt`` may repeat; those are tags.
+    ``val`` may also be sorted into class folders, ``val/<wnid>/images`` or ``val/<wnid>``, as many
+    programs have it. Their own test split has no labels, so ours is their val, and our val is
+    carved from train. Classes are WordNet ids in order, since the names in ``words.txt`` may
+    repeat; those are tags.
 
     Raises:
         FileNotFoundError: If a list is not there.
     """
     folder = tiny_imagenet_folder(path) or path
-    alone = (folder / "val_annotations.txt").is_file()  # the val folder, which has no classes
+    alone = (folder / LABELS).is_file()  # the val folder, which has no classes
     val = folder if alone else folder / "val"
     root = folder.parent if alone else folder
-    annotations = _annotations(val / "val_annotations.txt", found)
-    if alone and not (root / "wnids.txt").is_file():
+    unsorted = (val / "images").is_dir() and any(map(is_image, (val / "images").iterdir()))
+    by_class = not unsorted and any(WNID.fullmatch(f.name) for f in subfolders(val))
+    has_labels = not by_class or (val / LABELS).is_file()
+    annotations = _annotations(val / LABELS, found) if has_labels else []
+    if (root / "wnids.txt").is_file() or not (alone or by_class):
+        classes = _wnids(root / "wnids.txt", found)
+    elif alone:
         classes = sorted({wnid for _, _, wnid in annotations})
     else:
-        classes = _wnids(root / "wnids.txt", found)
+        classes = sorted(f.name for f in subfolders(root / "train") if WNID.fullmatch(f.name))
     number = {name: k for k, name in enumerate(classes)}
-    splits: dict[str, list[tuple[Path, int]]] = {"test": []}
-    for line, file, wnid in annotations:
-        where = f"{val / 'val_annotations.txt'}, line {line}"
-        if wnid not in number:
-            found.damaged(where, f"expected a class of wnids.txt, got {wnid!r}")
-        elif not (val / "images" / file).is_file():
-            found.damaged(where, f"expected the image {val / 'images' / file}, got no such file")
-        else:
-            splits["test"].append((val / "images" / file, number[wnid]))
+    test = _sorted_val if by_class else _annotated_val
+    splits = {"test": test(val, annotations, number, found)}
     if not alone:
         splits = {"train": [], **splits}
         for name in classes:
-            images = images_in(root / "train" / name / "images", found)
+            images = images_in(_inner(root / "train" / name), found)
             splits["train"] += [(file, number[name]) for file in images]
+    found.aside(root, ASIDE)
     tags = {}
     if (root / "words.txt").is_file():
         words = _words(root / "words.txt", found)
@@ -155,7 +162,53 @@ def _words(path: Path, found: DataReport) -> dict[str, str]:
     return words
 
 
-def _annotations(path: Path, found: DataReport) -> list[tuple[int, str, str]]:
+def _inner(folder: Path) -> Path:
+    """Where the images of a class are: in ``images``, or in its folder."""
+    return folder if folder.is_dir() and not (folder / "images").is_dir() else folder / "images"
+
+
+Annotations = list[tuple[int, str, str]]  # line, file, WordNet id
+
+
+def _annotated_val(
+    val: Path, annotations: Annotations, number: Mapping[str, int], found: DataReport
+) -> list[tuple[Path, int]]:
+    """``val/images`` as it was released, by its list of labels."""
+    pairs = []
+    for line, file, wnid in annotations:
+        where = f"{val / LABELS}, line {line}"
+        if wnid not in number:
+            found.damaged(where, f"expected a class of wnids.txt, got {wnid!r}")
+        elif not (val / "images" / file).is_file():
+            found.damaged(where, f"expected the image {val / 'images' / file}, got no such file")
+        else:
+            pairs.append((val / "images" / file, number[wnid]))
+    return pairs
+
+
+def _sorted_val(
+    val: Path, annotations: Annotations, number: Mapping[str, int], found: DataReport
+) -> list[tuple[Path, int]]:
+    """``val`` sorted into folders of classes, compared with the list of labels if it is there."""
+    pairs = []
+    said = {file: (line, wnid) for line, file, wnid in annotations}
+    for folder in (f for f in subfolders(val) if f.name != "images"):
+        if folder.name not in number:
+            found.damaged(folder, f"expected a class of wnids.txt, got {folder.name!r}")
+            continue
+        for file in images_in(_inner(folder), found):
+            line, wnid = said.pop(file.name, (0, folder.name))
+            if wnid != folder.name:
+                found.damaged(file, f"expected it in {wnid}, as in line {line} of {LABELS}")
+            else:
+                pairs.append((file, number[wnid]))
+    for name, (line, wnid) in said.items():
+        where = f"{val / LABELS}, line {line}"
+        found.damaged(where, f"expected the image {name} in {wnid}, got no such file")
+    return pairs
+
+
+def _annotations(path: Path, found: DataReport) -> Annotations:
     """(line, file, wnid) of every good line."""
     rows = []
     for number, line in lines_of(path, found):
@@ -210,7 +263,11 @@ def cub(path: Path, found: DataReport) -> Listing:
         else:
             split = "train" if trains[key][1] == "1" else "test"
             splits[split].append((file, numbers[labels[key][1]]))
-    names = tuple(name for _, name in classes.values())
+    found.aside(
+        folder,
+        {"parts/*": "places of parts", "attributes/*": "attributes", "bounding_boxes.txt": "boxes"},
+    )
+    names = tuple(same_text(name) for _, name in classes.values())
     return Listing(names, f"CUB-200-2011 in {folder}", splits)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,16 +13,20 @@ import numpy as np
 
 from nacgraph.tasks.cache import cached, default_cache_dir
 from nacgraph.tasks.data_report import DataReport
+from nacgraph.tasks.pictures import GREY, open_picture, plain, read_picture, upright_size
 from nacgraph.tasks.splits import Data, Table
 from nacgraph.utils.progress_line import telling
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff")
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".avif", ".ppm", ".pgm",
+    ".pbm", ".pnm", ".tif", ".tiff",
+)  # fmt: skip
 SIDE = 64  # of images that differ in size, unless ``size`` says otherwise
-GREY = ("1", "L", "LA", "I", "F", "I;16", "I;16B")  # Pillow's modes without colour
-FORMAT = 1  # of what is kept; one more when decoding changes
+FRAMES = "frames after the first"
+FORMAT = 2  # of what is kept; one more when decoding changes
 _telling = partial(telling, unit="files", least=2000, every=500)
 
 
@@ -40,11 +43,13 @@ class Listing:
 @dataclass(frozen=True)
 class Wanted:
     """What images are brought to: ``size`` (0: their own if all have the same, else 64) and
-    ``channels`` (0: as they are, colour where any has it), and where decoded ones are kept."""
+    ``channels`` (0: as they are, colour where any has it); where decoded ones are kept; and how
+    many ``bits`` of 16 they use (0: all, if that is clear)."""
 
     size: int = 0
     channels: int = 0
     cache_dir: Path | None = None
+    bits: int = 0
 
 
 def is_image(path: Path) -> bool:
@@ -66,7 +71,7 @@ def decoded(listing: Listing, wanted: Wanted, found: DataReport) -> Data:
             for split, paths in files.items():
                 images = np.zeros((len(paths), *size, channels), np.uint8)
                 for k in np.flatnonzero(fine[split]):
-                    fine[split][k] = _into(images[k], paths[k], found)
+                    fine[split][k] = _into(images[k], paths[k], wanted, found)
                     one_more()
                 arrays[f"images_{split}"] = images[fine[split]]
                 arrays[f"rows_{split}"] = np.flatnonzero(fine[split])
@@ -79,6 +84,7 @@ def decoded(listing: Listing, wanted: Wanted, found: DataReport) -> Data:
             "format": FORMAT,
             "size": wanted.size,
             "channels": wanted.channels,
+            "bits": wanted.bits,
             "files": _fingerprint(files),
         }
         name = hashlib.sha256(repr(sorted(settings.items())).encode()).hexdigest()[:16]
@@ -114,12 +120,16 @@ def _looked_at(
         for split, paths in files.items():
             fine[split] = np.zeros(len(paths), bool)
             for k, path in enumerate(paths):
-                image = _opened(path, found)
-                if image is not None:
-                    with image:
-                        sizes.add((image.height, image.width))
+                try:
+                    with open_picture(path) as image:
+                        if not wanted.size and len(sizes) < 2:
+                            sizes.add(upright_size(image))
                         colour |= image.mode not in GREY
+                        if found.collect and getattr(image, "is_animated", False):
+                            found.skip(path.name, FRAMES, path.parent.name)
                     fine[split][k] = True
+                except (OSError, ValueError) as error:
+                    found.damaged(path, str(error))
                 one_more()
     if wanted.size:
         size = (wanted.size, wanted.size)
@@ -128,65 +138,24 @@ def _looked_at(
     return size, wanted.channels or (3 if colour else 1), fine
 
 
-def _opened(path: Path, found: DataReport) -> Image | None:
-    """The file as a picture whose header is read, or None after the damage was reported."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return Image.open(path)
-    except UnidentifiedImageError:
-        found.damaged(path, f"expected an image, got {_what(path)}")
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        found.damaged(path, "expected an image of at most 90 million pixels, got more")
-    except (OSError, ValueError, SyntaxError) as error:
-        found.damaged(path, f"expected an image, got one that cannot be read ({error})")
-    return None
-
-
-def _what(path: Path) -> str:
-    """What a file that is no image looks like."""
-    head = path.read_bytes()[:512].lstrip()
-    if not head:
-        return "an empty file"
-    if head[:1] == b"<":
-        return "a web page (HTML or XML)"
-    if head.startswith(b"version https://git-lfs"):
-        return "a Git LFS pointer"
-    return "bytes of no format that Pillow knows"
-
-
-def _into(place: np.ndarray, path: Path, found: DataReport) -> bool:
+def _into(place: np.ndarray, path: Path, wanted: Wanted, found: DataReport) -> bool:
     """Decode a file into ``place`` (H, W, C); False after its damage was reported."""
     high, wide, channels = place.shape
-    image = _opened(path, found)
-    if image is None:
-        return False
+    side = 2 * max(high, wide)  # whichever way it has to be turned
     try:
-        with image:
-            # JPEG can be decoded at an eighth, a quarter or half of its size: much faster.
-            image.draft(None, (2 * wide, 2 * high))
-            place[...] = pixels(image, (high, wide), channels)
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        found.damaged(
-            path, f"expected a whole image, got one that ends early or is broken ({error})"
-        )
+        image = read_picture(path, (None, (side, side)), wanted.bits)
+        place[...] = pixels(image, (high, wide), channels, wanted.bits)
+    except (OSError, ValueError) as error:
+        found.damaged(path, str(error))
         return False
     return True
 
 
-def pixels(image: Image, size: tuple[int, int], channels: int) -> np.ndarray:
+def pixels(image: Image, size: tuple[int, int], channels: int, bits: int = 0) -> np.ndarray:
     """A picture as uint8 (H, W, C): its shorter side scaled, its middle cut out."""
     from PIL import Image
 
-    if image.mode.startswith("I"):  # 16 bits of grey; Pillow would cut them off at 255
-        deep = np.asarray(image).astype(np.int64)
-        image = Image.fromarray((deep.clip(0, 65535) >> 8).astype(np.uint8))
-    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
-        clear = image.convert("RGBA")
-        ground = Image.new("RGBA", clear.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(ground, clear)
+    image = plain(image, bits)
     image = image.convert("L" if channels == 1 else "RGB")
     high, wide = size
     if image.size != (wide, high):

@@ -18,6 +18,7 @@ from nacgraph.tasks.images.listing import Wanted, pixels
 from nacgraph.tasks.images.reading import LAYOUTS, read_images
 from nacgraph.tasks.images.renditions import check, render
 from nacgraph.tasks.images.stem import ImageTokenizer
+from nacgraph.tasks.pictures import check_bits
 from nacgraph.tasks.samples import picture
 from nacgraph.tasks.splits import Data, Table
 from nacgraph.tasks.table import TableTask
@@ -42,6 +43,8 @@ class Images(TableTask):
         randaugment: Random operations on each training image; 0: none.
         magnitude: Strength of these, up to 10.
         smoothing: Share of training targets that is spread over all classes.
+        bits: How many of 16 bits of grey are used, 8 to 16; 0: all, and images of which that is
+            not clear, since none is brighter than a quarter, are refused.
         shared: What every `TableTask` takes.
 
     Raises:
@@ -91,6 +94,7 @@ class Images(TableTask):
         randaugment: int = 0,
         magnitude: float = 6.0,
         smoothing: float = 0.0,
+        bits: int = 0,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
@@ -100,7 +104,8 @@ class Images(TableTask):
             raise ValueError(f"size: expected 0 or at least 4 pixels, got {size}")
         if channels not in (0, 1, 3):
             raise ValueError(f"channels: expected 0, 1 or 3, got {channels}")
-        self.size, self.channels = size, channels
+        check_bits(bits)
+        self.size, self.channels, self.bits = size, channels, bits
         self.stem_layers, self.stem_width = stem_layers, stem_width
         self._flip, self._crop = flip, crop
         self._how = Augmentation(
@@ -109,7 +114,7 @@ class Images(TableTask):
         self._style: tuple[str, int, int] | None = None
 
     def read(self, path: Path | None, found: DataReport) -> Data:
-        wanted = Wanted(self.size, self.channels, self.cache_dir)
+        wanted = Wanted(self.size, self.channels, self.cache_dir, self.bits)
         return read_images(path, wanted, found, str(self.data or ""))
 
     @property
@@ -155,9 +160,10 @@ class Images(TableTask):
         They are brought to the size and channels of the run as image files are.
         """
         high, wide, channels = self.shape
+        side = 2 * max(high, wide)
         images = np.zeros((len(samples), high, wide, channels), np.uint8)
         for row, sample in enumerate(samples):
-            image = picture(sample, first + row, (None, (2 * wide, 2 * high)))
+            image = picture(sample, first + row, (None, (side, side)), self.bits)
             images[row] = pixels(image, (high, wide), channels)
         return self.as_batch({"images": images}, len(samples), first)
 

@@ -13,6 +13,7 @@ SYMBOLS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "[MIN", "[MAX", "[M
 VOCABULARY = len(SYMBOLS) + 1
 OPERATOR_PROBABILITY = 0.25
 _PATIENCE = 100_000_000  # trees drawn at most for one call; a few seconds
+_FEW = 20_000  # symbols
 _DIGIT, _MIN, _MAX, _MED, _SM, _END = 1, 11, 12, 13, 14, 15
 
 
@@ -192,4 +193,6 @@ def evaluate(tokens: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     Returns:
         (count) int64.
     """
-    return _compiled(_evaluate)(tokens, offsets)
+    # Compiling takes longer than a few sequences do.
+    kernel = _evaluate if len(tokens) < _FEW else _compiled(_evaluate)
+    return kernel(tokens, offsets)

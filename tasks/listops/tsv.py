@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from nacgraph.tasks.batching import Sequences
-from nacgraph.tasks.listops.trees import SYMBOLS
+from nacgraph.tasks.data_report import DataReport
+from nacgraph.tasks.listops.trees import SYMBOLS, evaluate
+from nacgraph.tasks.tsv import rows
 
 HEADER = ["Source", "Target"]
 _IDS = {symbol: number for number, symbol in enumerate(SYMBOLS, start=1)}
@@ -17,69 +19,119 @@ _OPERATORS = range(_IDS["[MIN"], _IDS["X"])
 
 
 def symbol_ids(source: str, where: str) -> bytes:
-    """Ids of the symbols of a text; parentheses are dropped. ``where`` begins each message."""
+    """Ids of the symbols of a text; parentheses are dropped. ``where`` begins each message.
+
+    Raises:
+        ValueError: If there is an unknown symbol, or if parentheses or lists do not match.
+    """
     words = source.replace("(", " ").replace(")", " ").split()
     if not words:
-        raise ValueError(f"{where}: Source is empty")
+        raise ValueError(f"{where}: expected symbols in Source, got none")
     try:
-        return bytes(map(_IDS.__getitem__, words))
+        ids = bytes(map(_IDS.__getitem__, words))
     except KeyError as error:
-        raise ValueError(f"{where}: unknown symbol {error}, known are {' '.join(_IDS)}") from None
+        known = " ".join(_IDS)
+        raise ValueError(f"{where}: expected symbols among {known}, got {error}") from None
+    opened, closed = source.count("("), source.count(")")
+    if opened != closed:
+        raise ValueError(f"{where}: expected parentheses that match, got {opened} ( and {closed} )")
+    if fault := _fault(ids):
+        raise ValueError(f"{where}: expected one list that is closed, got {fault}")
+    return ids
+
+
+def _fault(ids: bytes) -> str:
+    """Why symbols are no tree; empty if they are one."""
+    arguments: list[int] = []  # of every open list
+    for place, symbol in enumerate(ids):
+        if not arguments and place:
+            return f"{len(ids) - place} symbols behind its end"
+        if symbol == _IDS["]"]:
+            if not arguments:
+                return "a ] that closes nothing"
+            if not arguments.pop():
+                return "a list without arguments"
+        elif symbol in _OPERATORS:
+            arguments.append(0)
+            continue
+        if arguments:
+            arguments[-1] += 1
+    return f"{len(arguments)} that {'is' if len(arguments) == 1 else 'are'} not closed" * bool(
+        arguments
+    )
 
 
 def _label(target: str, where: str) -> int:
     label = int(target) if target.strip().isdecimal() else -1
     if not 0 <= label <= 9:
-        raise ValueError(f"{where}: Target must be an integer from 0 to 9, got {target!r}")
+        raise ValueError(f"{where}: expected an integer from 0 to 9 as Target, got {target!r}")
     return label
 
 
-def read_tsv(path: Path | str, max_length: int | None = None) -> Sequences:
+def read_tsv(
+    path: Path | str, max_length: int | None = None, found: DataReport | None = None
+) -> Sequences:
     """Read one file as LRA wrote it: parentheses are dropped, ``]`` closes an operator.
 
     Args:
-        path: The file; its first line is ``Source<TAB>Target``, its dialect csv's default.
+        path: The file; its first line names the columns Source and Target.
         max_length: Longest sequence accepted, if any.
+        found: Gets the file and what is wrong in it; without one, the first damage is raised.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged; the message names file and line.
+        DataError: If a line is damaged, its lists do not match, or its Target is not the value of
+            its list; the message names file and line. Not if ``found`` collects damage.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no ListOps file {path}")
-    rows: list[bytes] = []
+    path, found = Path(path), found or DataReport()
+    held: list[bytes] = []
     labels: list[int] = []
-    line = 0
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter="\t")
-            header = next(reader, [])
-            if header != HEADER:
-                raise ValueError(f"{path}, line 1: header must be {HEADER}, got {header[:4]}")
-            line = reader.line_num
-            for fields in reader:
-                where, line = f"{path}, line {line + 1}", reader.line_num
-                if not fields:  # an empty line
-                    continue
-                if len(fields) != 2:
-                    raise ValueError(f"{where}: a row has 2 columns, got {len(fields)}")
-                rows.append(symbol_ids(fields[0], where))
-                labels.append(_label(fields[1], where))
-                if max_length is not None and len(rows[-1]) > max_length:
-                    raise ValueError(
-                        f"{where}: at most {max_length} symbols are allowed, got {len(rows[-1])}"
-                    )
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}, line {line + 1}: {error}") from error
-    if not rows:
-        raise ValueError(f"{path}: no sequences")
-    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-    return Sequences(
-        np.frombuffer(b"".join(rows), np.uint8),
-        np.concatenate([[0], np.cumsum(lengths)]),
+    places: list[str] = []
+    for where, (source, target) in rows(path, HEADER, found):
+        try:
+            ids = symbol_ids(source.decode("utf-8", "backslashreplace"), where)
+            label = _label(target.decode("utf-8", "backslashreplace"), where)
+            if max_length is not None and len(ids) > max_length:
+                raise ValueError(f"{where}: expected at most {max_length} symbols, got {len(ids)}")
+        except ValueError as error:
+            found.damaged(where, str(error).removeprefix(f"{where}: "))
+            continue
+        held.append(ids)
+        labels.append(label)
+        places.append(where)
+    lengths = np.fromiter(map(len, held), np.int64, len(held))
+    read = Sequences(
+        np.frombuffer(b"".join(held), np.uint8),
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         np.array(labels, np.int64),
     )
+    values = evaluate(read.tokens, read.offsets)
+    wrong = np.flatnonzero(values != read.labels)
+    for row in wrong:
+        found.damaged(places[row], f"expected the value {values[row]} as Target, got {labels[row]}")
+    return read.take(np.flatnonzero(values == read.labels)) if len(wrong) else read
+
+
+def listops_place(path: Path) -> Path:
+    """The folder with LRA's files that ``path`` is or holds; a file stays as it is.
+
+    Raises:
+        ValueError: If there are several such folders.
+    """
+    level = [path] if path.is_dir() else []
+    for _ in range(4):  # lra_release/lra_release/listops-1000
+        if held := [place for place in level if any(place.glob("basic_*.tsv"))]:
+            if len(held) > 1:
+                names = ", ".join(map(str, held))
+                raise ValueError(f"data: expected one folder with basic_*.tsv, got {names}")
+            return held[0]
+        level = sorted(
+            inside
+            for place in level
+            for inside in place.iterdir()
+            if inside.is_dir() and not inside.name.startswith((".", "__MACOSX"))
+        )
+    return path
 
 
 def source_text(tokens: np.ndarray) -> str:

@@ -123,7 +123,7 @@ def clip_features(
         for name in part:
             try:
                 pictures.append(open_image(paths[name]))
-            except ValueError as error:
+            except (OSError, ValueError) as error:
                 found.damaged(paths[name], str(error))
         with torch.inference_mode():
             return _half(made.images(pictures))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nacgraph.tasks.data_report import DataError, DataReport
+from nacgraph.tasks.data_report import DataError, DataReport, text_lines
 
 FILES = ("train", "dev", "test1", "test2")
 FOLDERS = ("", "data", "annotations")
@@ -72,7 +72,8 @@ def read_examples(path: Path, found: DataReport) -> list[Example]:
     """
     found.read(path)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Only line breaks end a line: sentences may hold U+2028 and others.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}: expected JSON lines in UTF-8, got other bytes ({error})"
@@ -138,9 +139,7 @@ def read_skills(folder: Path, found: DataReport) -> dict[str, tuple[str, ...]]:
         return {}
     skills: dict[str, tuple[str, ...]] = {}
     sentence = None
-    for number, line in enumerate(
-        found.read(path).read_text(encoding="utf-8", errors="replace").splitlines(), 1
-    ):
+    for number, line in enumerate(text_lines(found.read(path).read_bytes()), 1):
         text = line.strip()
         if text.startswith("*"):
             if sentence is None:

@@ -18,7 +18,6 @@ Plain arrays, read without pickle. Splits are those of the identifiers, as for J
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,7 +52,7 @@ def read_features(path: Path, found: DataReport) -> Features:
     Raises:
         DataError: If it is no npz, or an array is missing or has another shape.
     """
-    arrays = _load(found.read(path))
+    arrays = _load(found.read(path), found)
     features, names = arrays["features"], arrays["images"].astype(str)
     whole = np.isfinite(features).all((1, 2)) if len(features) else np.ones(0, bool)
     for row in np.flatnonzero(~whole):
@@ -108,7 +107,7 @@ def _words(arrays: dict[str, np.ndarray], row: int) -> np.ndarray:
     return found
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
+def _load(path: Path, found: DataReport) -> dict[str, np.ndarray]:
     """The arrays, of the right shapes."""
     try:
         opened = np.load(path, allow_pickle=False)
@@ -116,9 +115,12 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             raise DataError(f"{path}: expected an npz of several arrays, got a single array")
         with opened as file:
             arrays = {name: file[name] for name in file.files if name in (*NEEDED, *OPTIONAL)}
+            for name in file.files:
+                if name not in (*NEEDED, *OPTIONAL, "sha256"):
+                    found.skip(name, f"arrays of {path.name} that are not read")
     except DataError:
         raise
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a broken archive may raise anything
         got = what_came(path, error)
         raise DataError(f"{path}: expected an npz of plain arrays, got {got}") from error
 

@@ -30,7 +30,13 @@ LAYOUTS = (
 
 
 def read_layout(
-    path: Path, size: int, seed: int, carve: bool, cache_dir: Path | None, found: DataReport
+    path: Path,
+    size: int,
+    seed: int,
+    carve: bool,
+    cache_dir: Path | None,
+    found: DataReport,
+    bits: int = 0,
 ) -> Data:
     """What lies at ``path``.
 
@@ -41,6 +47,7 @@ def read_layout(
         carve: Whether to hold back at all.
         cache_dir: Where many decoded images are kept; None is the user's cache folder.
         found: Gets files and damage.
+        bits: How many of 16 bits of grey the images use; 0: all, if that is clear.
 
     Raises:
         ValueError: If this is no layout of NLVR2's.
@@ -62,24 +69,36 @@ def read_layout(
         skills = skills or read_skills(base, found)
     examples = {name: read_examples(file, found) for name, file in files.items()}
     everything = [e for part in examples.values() for e in part]
-    images = read_images(find_images(everything, bases, found), size, found, cache_dir)
+    images = read_images(find_images(everything, bases, found), size, found, cache_dir, bits)
     examples = {
         name: [replace(e, skills=skills.get(e.sentence)) for e in part if _has(images, e)]
         for name, part in examples.items()
     }
     splits = divide(examples, seed, carve)
+    _note_unused(examples, files, found)
     source = f"NLVR2: {path}, images brought to {size} x {size}"
     return _data(splits.parts, images, {}, source, splits.how)
 
 
 def _of_features(path: Path, seed: int, carve: bool, found: DataReport) -> Data:
     held = read_features(path, found)
+    found.aside(path.parent, {"*": f"{NAME} is read"})
     examples = {
         name: [e for e in part if _has(held.images, e)] for name, part in held.examples.items()
     }
     splits = divide(examples, seed, carve)
+    _note_unused(examples, {"test2": path}, found)
     source = f"NLVR2: {path}, frozen features of images" + " and sentences" * bool(held.words)
     return _data(splits.parts, held.images, held.words, source, splits.how)
+
+
+def _note_unused(
+    examples: Mapping[str, list[Example]], files: Mapping[str, Path], found: DataReport
+) -> None:
+    """test2 stands in for test1; beside it, it is nobody's split."""
+    if examples.get("test1") and examples.get("test2"):
+        name = f"{files['test2'].name} ({len(examples['test2']):,} examples)"
+        found.skip(name, "since test1 is the test split")
 
 
 def _split_of(path: Path) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from nacgraph.tasks.cache import cached, default_cache_dir
-from nacgraph.tasks.data_report import DataReport, what_came
+from nacgraph.tasks.data_report import DataReport
 from nacgraph.tasks.nlvr2.examples import Example
+from nacgraph.tasks.pictures import read_picture
 from nacgraph.utils.progress_line import telling
 
 KEPT_FROM = 2000  # images from which decoding takes longer than reading a file of the result
@@ -54,26 +55,21 @@ def _places(example: Example, name: str, bases: Sequence[Path]) -> Iterator[Path
             yield root / f"{name}.png"
 
 
-def open_image(path: Path, size: int | None = None) -> Any:
+def open_image(path: Path, size: int | None = None, bits: int = 0) -> Any:
     """The picture as RGB by Pillow, whatever its suffix says; squeezed to ``size`` a side.
 
     Raises:
         ValueError: If it is none, or cut short.
     """
-    from PIL import Image
+    from PIL.Image import Resampling
 
-    try:
-        with Image.open(path) as image:
-            if size is not None:
-                image.draft("RGB", (size, size))  # a JPEG is decoded no larger than needed
-            rgb = image.convert("RGB")
-        return rgb if size is None else rgb.resize((size, size), Image.Resampling.BILINEAR)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"expected an image, got {what_came(path, error)}") from error
+    side = (size, size) if size is not None else (1 << 16, 1 << 16)  # no smaller than it is
+    rgb = read_picture(path, ("RGB", side), bits).convert("RGB")
+    return rgb if size is None else rgb.resize((size, size), Resampling.BILINEAR)
 
 
 def read_images(
-    paths: Mapping[str, Path], size: int, found: DataReport, cache_dir: Path | None
+    paths: Mapping[str, Path], size: int, found: DataReport, cache_dir: Path | None, bits: int = 0
 ) -> dict[str, np.ndarray]:
     """Image name → (3, size, size) uint8. Those that are damaged are reported and left out."""
     names = sorted(paths)
@@ -84,8 +80,8 @@ def read_images(
         with telling("reading images", len(names), "files", KEPT_FROM, 500) as one_more:
             for k, name in enumerate(names):
                 try:
-                    images[k] = np.asarray(open_image(paths[name], size)).transpose(2, 0, 1)
-                except ValueError as error:
+                    images[k] = np.asarray(open_image(paths[name], size, bits)).transpose(2, 0, 1)
+                except (OSError, ValueError) as error:
                     found.damaged(paths[name], str(error))
                     whole[k] = False
                 one_more()
@@ -95,7 +91,13 @@ def read_images(
     if len(names) < KEPT_FROM or found.collect:
         arrays = make()
     else:
-        settings = {"kind": "nlvr2", "size": size, "files": _fingerprint(paths)}
+        settings = {
+            "kind": "nlvr2",
+            "format": 2,
+            "size": size,
+            "bits": bits,
+            "files": _fingerprint(paths),
+        }
         code = hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
         folder = default_cache_dir() if cache_dir is None else cache_dir
         arrays = cached(folder / f"nlvr2-{size}-{code}.npz", settings, make)

@@ -19,6 +19,7 @@ from nacgraph.tasks.nlvr2.scenes import SIZE, World
 from nacgraph.tasks.nlvr2.sentences import SKILLS
 from nacgraph.tasks.nlvr2.tokenizers import MOST_WORDS, ImagePairTokenizer, SentenceTokenizer
 from nacgraph.tasks.nlvr2.words import HASHES, encode, split_words
+from nacgraph.tasks.pictures import check_bits
 from nacgraph.tasks.samples import picture, wrong_sample
 from nacgraph.tasks.splits import Data, Table, words
 from nacgraph.tasks.table import TableTask
@@ -61,6 +62,7 @@ class NLVR2(TableTask):
         patch: Pixels a side of an image's token, an even divisor of that.
         buckets: Rows of the table of words.
         stem_layers, window: Local blocks over the words, and how many words each sees (odd).
+        bits: How many of 16 bits of grey are used in image files, as for the images task.
         shared: What every `TableTask` takes.
 
     Raises:
@@ -102,6 +104,7 @@ class NLVR2(TableTask):
         buckets: int = 1024,
         stem_layers: int = 1,
         window: int = 5,
+        bits: int = 0,
         **shared: Any,
     ) -> None:
         super().__init__(**shared)
@@ -112,6 +115,8 @@ class NLVR2(TableTask):
         if window % 2 == 0:
             raise ValueError(f"window: expected an odd number, got {window}")
         self.condition, self.sizes = condition, (train_size, val_size, test_size)
+        check_bits(bits)
+        self.bits = bits
         self.world = World(colours, shapes, objects, words(skills))
         self.patch, self.buckets = patch, buckets
         self.stem_layers, self.window = stem_layers, window
@@ -130,7 +135,13 @@ class NLVR2(TableTask):
             data = generated(self.world, self.sizes, self.data_seed)
         else:
             data = read_layout(
-                path, self.image_size, self.data_seed, not self.whole_is_test, self.cache_dir, found
+                path,
+                self.image_size,
+                self.data_seed,
+                not self.whole_is_test,
+                self.cache_dir,
+                found,
+                self.bits,
             )
         return replace(data, splits={k: self._worded(table) for k, table in data.splits.items()})
 
@@ -182,7 +193,7 @@ class NLVR2(TableTask):
             if not isinstance(sentence, str) or not split_words(sentence):
                 raise wrong_sample(number, "a sentence of at least one word", repr(sentence)[:40])
             for side, image in zip(("left", "right"), images, strict=True):
-                rgb = picture(image, number, ("RGB", (size, size))).convert("RGB")
+                rgb = picture(image, number, ("RGB", (size, size)), self.bits).convert("RGB")
                 rgb = rgb.resize((size, size), Resampling.BILINEAR)
                 columns[side].append(np.asarray(rgb).transpose(2, 0, 1))
             columns["words"] += encode([sentence], self.buckets)

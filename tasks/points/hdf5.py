@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from nacgraph.tasks.data_report import DataError, DataReport
+from nacgraph.tasks.data_report import DataError, DataReport, text_lines
 from nacgraph.tasks.points.tables import beginning, class_names, numbered, shown, table_of
 from nacgraph.tasks.splits import Data, Table
 
@@ -46,6 +46,7 @@ def read_folder(folder: Path, found: DataReport) -> Data:
         listed = folder / name
         if listed.is_file() or any(folder.glob(f"ply_data_{split}*.h5")):
             splits[split] = _split(found.read(listed), len(classes), found)
+    found.aside(folder, {"*id2file.json": "names of meshes"})
     if not splits:
         raise DataError(f"{folder}: expected {' or '.join(LISTS.values())}, got neither")
     return Data(splits, classes, f"point clouds from {folder.name} (HDF5)")
@@ -53,7 +54,7 @@ def read_folder(folder: Path, found: DataReport) -> Data:
 
 def read_file(path: Path, found: DataReport) -> Data:
     """One table, "train", from a single file; class names from ``shape_names.txt`` beside it."""
-    points, labels = _arrays(found.read(path))
+    points, labels = _arrays(found.read(path), found)
     beside = path.with_name(NAMES)
     names = _class_names(found.read(beside)) if beside.is_file() else None
     table = table_of(path, points, labels, None if names is None else len(names), found)
@@ -66,7 +67,7 @@ def _split(listed: Path, classes: int, found: DataReport) -> Table:
         # "data/modelnet40_ply_hdf5_2048/ply_data_train0.h5": whoever made the list had it there.
         path = found.read(listed.with_name(PurePosixPath(line.replace("\\", "/")).name))
         try:
-            points, labels = _arrays(path)
+            points, labels = _arrays(path, found)
             table = table_of(path, points, labels, classes, found)
         except DataError as error:
             found.damaged(*_halves(path, error))
@@ -89,7 +90,7 @@ def _halves(path: Path, error: DataError) -> tuple[str, str]:
     return str(path), str(error).removeprefix(f"{path}: ")
 
 
-def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _arrays(path: Path, found: DataReport) -> tuple[np.ndarray, np.ndarray]:
     head = beginning(path)
     if not head.startswith(MAGIC):
         raise DataError(f"{path}: expected an HDF5 file, got {shown(head)}")
@@ -98,6 +99,8 @@ def _arrays(path: Path) -> tuple[np.ndarray, np.ndarray]:
         if name not in arrays:
             held = ", ".join(sorted(arrays)) or "none"
             raise DataError(f"{path}: expected an array {name}, got {held}")
+    for name in sorted(arrays.keys() - {"data", "label"}):
+        found.skip(name, f"arrays of {path.name} that are not read")
     return arrays["data"], arrays["label"]
 
 
@@ -134,4 +137,4 @@ def _lines(path: Path) -> list[str]:
     text = path.read_bytes()
     if shown(text[:64]) == "a web page":
         raise DataError(f"{path}: expected a list of names, got a web page")
-    return [line.strip() for line in text.decode("utf-8", "replace").splitlines() if line.strip()]
+    return [line.strip() for line in text_lines(text) if line.strip()]

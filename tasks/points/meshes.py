@@ -11,19 +11,25 @@ from nacgraph.tasks.cache import Arrays, cached, default_cache_dir
 from nacgraph.tasks.data_report import DataError, DataReport
 from nacgraph.tasks.points.clouds import normalised
 from nacgraph.tasks.points.off import read_off, surface_points
-from nacgraph.tasks.splits import Data, Table
+from nacgraph.tasks.splits import SPLIT_NAMES, SPLITS, Data, Table, by_split, same_text
 from nacgraph.utils.progress_line import telling
 
-SPLITS = ("train", "test")
 SAMPLED = 2048  # points of a mesh, as many as in ModelNet's HDF5 files; more if more are wanted
 _VERSION = 1  # increase with any change of what is sampled from a mesh
 
 
 def is_layout(folder: Path) -> bool:
     """Whether there are meshes in folders of categories, divided into train and test or not."""
-    return any(any(folder.glob(f"*/{split}/*.off")) for split in SPLITS) or any(
-        folder.glob("*/*.off")
-    )
+    places = [c for c in folder.iterdir() if c.is_dir() and _shows(c)]
+    inside = [p for c in places for p in c.iterdir() if p.name.lower() in SPLIT_NAMES]
+    return any(_meshes(place) for place in (*places, *inside))
+
+
+def _meshes(place: Path) -> list[Path]:
+    """The meshes of a folder in order of their names, ``.off`` in any case."""
+    if not place.is_dir():
+        return []
+    return sorted(p for p in place.iterdir() if p.suffix.lower() == ".off" and _shows(p))
 
 
 def read_folder(
@@ -61,18 +67,18 @@ def read_folder(
 def _listed(folder: Path, found: DataReport) -> tuple[tuple[str, ...], list[tuple[str, int, Path]]]:
     """Category names, and split, label and path of every mesh, in order of their names."""
     categories = [p for p in sorted(folder.iterdir()) if p.is_dir() and _shows(p)]
-    classes = tuple(p.name for p in categories)
-    divided = any((p / split).is_dir() for p in categories for split in SPLITS)
+    classes = tuple(sorted({same_text(p.name) for p in categories}))
+    parts = {p: by_split((q for q in p.iterdir() if q.is_dir()), found) for p in categories}
+    divided = any(parts.values())
     listed: list[tuple[str, int, Path]] = []
-    for label, category in enumerate(categories):
-        places = {s: category / s for s in SPLITS} if divided else {"train": category}
+    for category in categories:
+        label = classes.index(same_text(category.name))
+        places = parts[category] if divided else {"train": category}
         before = len(listed)
-        for split, place in places.items():
-            for path in sorted(place.glob("*.off")):
-                if not _shows(path):
-                    continue
-                named = path.stem.rpartition("_")[0]
-                if divided and named != category.name and named in classes:
+        for split, place in sorted(places.items(), key=lambda item: SPLITS.index(item[0])):
+            for path in _meshes(place):
+                named = same_text(path.stem.rpartition("_")[0])
+                if divided and named != classes[label] and named in classes:
                     found.damaged(path, f"expected a mesh of {category.name}, got one of {named}")
                     continue
                 listed.append((split, label, found.read(path)))
@@ -107,11 +113,11 @@ def _state(listed: list[tuple[str, int, Path]]) -> str:
     for _, label, path in listed:
         stat = path.stat()
         lines.append(f"{label} {path.resolve()} {stat.st_size} {stat.st_mtime_ns}")
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _short(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _shows(path: Path) -> bool:

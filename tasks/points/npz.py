@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +10,8 @@ from nacgraph.tasks.data_report import DataError, DataReport
 from nacgraph.tasks.points.tables import beginning, class_names, numbered, shown, table_of
 from nacgraph.tasks.splits import Data
 
+ARRAYS = ("points", "labels", "classes")
 MAGIC = b"PK"  # an npz file is a zip archive
-UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 def read_npz(path: Path, found: DataReport) -> Data:
@@ -22,7 +20,7 @@ def read_npz(path: Path, found: DataReport) -> Data:
     Raises:
         DataError: If the file is damaged as a whole, or lacks an array. Nothing in it is run.
     """
-    arrays = _arrays(found.read(path))
+    arrays = _arrays(found.read(path), found)
     for name in ("points", "labels"):
         if name not in arrays:
             held = ", ".join(sorted(arrays)) or "none"
@@ -34,7 +32,7 @@ def read_npz(path: Path, found: DataReport) -> Data:
     return Data({"train": table}, classes, f"point clouds from {path.name}")
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
+def _arrays(path: Path, found: DataReport) -> dict[str, np.ndarray]:
     head = beginning(path)
     if not head.startswith(MAGIC):
         raise DataError(f"{path}: expected an npz file, got {shown(head)}")
@@ -42,10 +40,13 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     name = "the file"
     try:
         with np.load(path, allow_pickle=False) as file:
-            for name in ("points", "labels", "classes"):
+            for name in ARRAYS:
                 if name in file.files:
                     arrays[name] = file[name]
-    except UNREADABLE as error:
+            for name in file.files:
+                if name not in ARRAYS:
+                    found.skip(name, f"arrays of {path.name} that are not read")
+    except Exception as error:  # a broken archive may raise anything
         if "allow_pickle" in str(error):
             raise DataError(
                 f"{path}: {name}: expected a plain array, got pickled objects, which could run code"

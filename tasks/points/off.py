@@ -8,13 +8,17 @@ nor line; and the sampler draws from PyTorch's global generator.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 
-from nacgraph.tasks.data_report import DataReport
+from nacgraph.tasks.data_report import DataReport, text_lines
 from nacgraph.tasks.points.tables import shown
 
+_HEADER = re.compile(
+    r"(?P<texture>ST)?(?P<colour>C)?(?P<normal>N)?(?P<dimension>4)?OFF", re.IGNORECASE
+)
 Mesh = tuple[np.ndarray, np.ndarray]
 
 
@@ -30,8 +34,9 @@ def read_off(path: Path, found: DataReport) -> Mesh | None:
     """Vertices (V, 3) float64 and triangles (F, 3) int64 of a mesh; polygons are cut into fans.
 
     The counts may be glued to ``OFF``, blank lines and ``#`` comments may stand anywhere, and
-    numbers behind a face's corners, its colour, are skipped. None if the file is damaged and
-    ``found`` collects; the faces have an area together.
+    numbers behind a face's corners, its colour, are skipped; so are normals, colours and places
+    in textures of vertices, which ``NOFF``, ``COFF`` and ``STOFF`` announce. None if the file is
+    damaged and ``found`` collects; the faces have an area together.
     """
     try:
         return _parsed(path.read_bytes())
@@ -63,15 +68,22 @@ def _areas(mesh: Mesh) -> np.ndarray:
 
 
 def _parsed(content: bytes) -> Mesh:
-    if not content.lstrip().startswith(b"OFF"):
-        raise _Wrong(f"expected a mesh that begins with OFF, got {shown(content[:16])}")
     lines = [
         (number, text)
-        for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1)
+        for number, line in enumerate(text_lines(content), start=1)
         if (text := line.partition("#")[0].strip())
     ]
+    header = _HEADER.match(lines[0][1]) if lines else None
+    if header is None:
+        raise _Wrong(f"expected a mesh that begins with OFF, got {shown(content[:16])}")
     number, first = lines[0]
-    rest = first[3:].strip()
+    rest = first[header.end() :].strip()
+    if header["dimension"] or rest.upper().startswith("BINARY"):
+        raise _Wrong(f"expected a mesh in three dimensions as text, got {first[:40]!r}", number)
+    extra = {0}  # numbers of a vertex behind its place
+    for name, sizes in (("texture", (2,)), ("colour", (3, 4)), ("normal", (3,))):
+        if header[name]:
+            extra = {more + size for more in extra for size in sizes}
     if not rest and len(lines) > 1:
         number, rest = lines[1]
         lines = lines[1:]
@@ -88,7 +100,7 @@ def _parsed(content: bytes) -> Mesh:
             "last one here",
             lines[-1][0],
         )
-    vertices = _vertices(body[:many])
+    vertices = _vertices(body[:many], extra)
     triangles = _triangles(body[many:], many)
     size = np.abs(vertices).max()
     # Squares of small numbers vanish, those of large ones overflow.
@@ -98,15 +110,18 @@ def _parsed(content: bytes) -> Mesh:
     return vertices / size, triangles
 
 
-def _vertices(lines: list[tuple[int, str]]) -> np.ndarray:
+def _vertices(lines: list[tuple[int, str]], extra: set[int]) -> np.ndarray:
     out = np.empty((len(lines), 3))
     for row, (number, text) in enumerate(lines):
         try:
-            out[row] = [float(word) for word in text.split()]
+            numbers = [float(word) for word in text.split()]
+            out[row] = numbers[:3]
         except ValueError as error:
             raise _Wrong(f"expected three coordinates, got {text[:40]!r}", number) from error
-        if not np.isfinite(out[row]).all() or len(text.split()) != 3:
-            raise _Wrong(f"expected three finite coordinates, got {text[:40]!r}", number)
+        if not np.isfinite(out[row]).all() or len(numbers) - 3 not in extra:
+            more = "" if extra == {0} else f" and {' or '.join(map(str, sorted(extra)))} more"
+            what = f"expected three finite coordinates{more}, got {text[:40]!r}"
+            raise _Wrong(what, number)
     return out
 
 

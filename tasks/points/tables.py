@@ -8,7 +8,7 @@ import numpy as np
 
 from nacgraph.tasks.data_report import DataError, DataReport
 from nacgraph.tasks.points.clouds import normalised, sound_labels, sound_rows
-from nacgraph.tasks.splits import Table
+from nacgraph.tasks.splits import Table, same_text
 
 
 def table_of(
@@ -55,6 +55,7 @@ def class_names(path: Path, names: list[str]) -> tuple[str, ...]:
     """
     if not names:
         raise DataError(f"{path}: expected class names, got none")
+    names = [same_text(name) for name in names]
     for number, name in enumerate(names):
         if not name:
             raise DataError(f"{path}: expected a name for class {number}, got an empty one")

@@ -11,14 +11,15 @@ import numpy as np
 
 from nacgraph.tasks.base import named
 from nacgraph.tasks.data_report import DataReport
-from nacgraph.tasks.splits import SPLITS, Data, Table
+from nacgraph.tasks.splits import SPLITS, Data, Table, by_split, same_text
+from nacgraph.tasks.tsv import rows
 
 LAYOUTS = (
     "aclImdb: {train,test}/{pos,neg}/<id>_<rating>.txt",
     "one TSV file with the header label<TAB>text",
     "a folder with such files: train.tsv, val.tsv, test.tsv, one or more of them",
 )
-HEADER = (b"label", b"text")
+HEADER = ("label", "text")
 _REVIEW = re.compile(r"(\d+)_(\d+)\.txt")
 # IMDB's stars by folder; reviews of 5 and 6 were left out when the set was made.
 _STARS = {"neg": range(1, 5), "pos": range(7, 11)}
@@ -42,28 +43,38 @@ def read_text(path: Path, found: DataReport, paper_protocol: bool) -> Data:
         raise ValueError(f"paper_protocol: expected the folder aclImdb, got {path}")
     if path.is_file():
         return _tables({"train": path}, found, f"label/text file {path}")
-    files = {name: path / f"{name}.tsv" for name in SPLITS if (path / f"{name}.tsv").is_file()}
+    files = by_split((f for f in path.iterdir() if f.suffix.lower() == ".tsv"), found)
+    files = {name: files[name] for name in SPLITS if name in files}
     if files:
         return _tables(files, found, f"label/text files in {path}")
     holds = named(sorted(each.name for each in path.iterdir()))
     raise ValueError(f"data: expected {'; or '.join(LAYOUTS)}; got {path}, which holds {holds}")
 
 
-def table(rows: Sequence[tuple[str, bytes]], classes: Sequence[str]) -> Table:
-    """Rows with their labels as numbers."""
+def table(pairs: Sequence[tuple[str, bytes]], classes: Sequence[str]) -> Table:
+    """Pairs of label and text, the labels as numbers."""
     number = {name: k for k, name in enumerate(classes)}
-    labels = np.array([number[label] for label, _ in rows], np.int64)
-    return Table(labels, {"text": [text for _, text in rows]})
+    labels = np.array([number[label] for label, _ in pairs], np.int64)
+    return Table(labels, {"text": [text for _, text in pairs]})
 
 
 def _imdb(root: Path, found: DataReport, paper_protocol: bool) -> Data:
     classes = ("neg", "pos")
-    rows = {
+    reviews = {
         split: [row for label in classes for row in _reviews(root / split, label, found)]
         for split in ("train", "test")
         if (root / split).is_dir()
     }
-    splits = {split: table(part, classes) for split, part in rows.items()}
+    splits = {split: table(part, classes) for split, part in reviews.items()}
+    found.aside(
+        root,
+        {
+            "train/unsup/*": "without labels",
+            "*.feat": "counts of words",
+            "imdb*": "vocabulary",
+            "*urls_*.txt": "addresses",
+        },
+    )
     note = "validation carved from train"
     if paper_protocol:
         if "test" not in splits:
@@ -100,19 +111,19 @@ def _reviews(split: Path, label: str, found: DataReport) -> Iterator[tuple[str, 
 
 
 def _tables(files: dict[str, Path], found: DataReport, source: str) -> Data:
-    rows = {split: list(_lines(file, found)) for split, file in files.items()}
-    names = {label for part in rows.values() for label, _ in part}
+    held = {split: list(_lines(file, found)) for split, file in files.items()}
+    names = {label for part in held.values() for label, _ in part}
     classes = tuple(sorted(names, key=_order(names)))
-    if "train" in rows:
-        known = {label for label, _ in rows["train"]}
-        for split in rows.keys() - {"train"}:
-            strange = sorted({label for label, _ in rows[split]} - known)
+    if "train" in held:
+        known = {label for label, _ in held["train"]}
+        for split in held.keys() - {"train"}:
+            strange = sorted({label for label, _ in held[split]} - known)
             if strange and known:
                 found.damaged(
                     files[split],
                     f"expected labels of train.tsv ({named(sorted(known))}), got {named(strange)}",
                 )
-    return Data({split: table(part, classes) for split, part in rows.items()}, classes, source)
+    return Data({split: table(part, classes) for split, part in held.items()}, classes, source)
 
 
 def _order(names: set[str]) -> Callable[[str], Any]:
@@ -121,43 +132,11 @@ def _order(names: set[str]) -> Callable[[str], Any]:
 
 
 def _lines(file: Path, found: DataReport) -> Iterator[tuple[str, bytes]]:
-    """Labels and texts of a TSV file, one line each.
-
-    Texts are bytes, in no encoding. A field as csv writes it, within quotes and with quotes
-    doubled, is taken out of them; a line break ends a row even there, so that a stray quote
-    never swallows the rows below it.
-    """
-    lines = found.read(file).read_bytes().split(b"\n")
-    header = _fields(lines[0].removeprefix(b"\xef\xbb\xbf"))
-    if tuple(header) != HEADER:
-        got = repr(lines[0][:40])[1:]
-        found.damaged(f"{file}, line 1", f"expected the header label<TAB>text, got {got}")
-        return
-    count = 0
-    for number, line in enumerate(lines[1:], start=2):
-        if not line.strip(b"\r"):  # an empty line, as at the end
-            continue
-        where, fields = f"{file}, line {number}", _fields(line)
-        if len(fields) != 2:
-            found.damaged(where, f"expected 2 columns, label and text, got {len(fields)}")
-        elif not (label := fields[0].strip()):
+    """Labels and texts of a TSV file, one line each; texts are bytes, in no encoding."""
+    for where, (label, text) in rows(file, HEADER, found):
+        if not label.strip():
             found.damaged(where, "expected a label, got none")
-        elif not fields[1].strip():
+        elif not text.strip():
             found.damaged(where, "expected a text, got none")
         else:
-            count += 1
-            yield label.decode("utf-8", "backslashreplace"), fields[1]
-    if not count:
-        found.damaged(file, "expected rows after the header, got none that can be used")
-
-
-def _fields(line: bytes) -> list[bytes]:
-    return [_unquoted(field) for field in line.removesuffix(b"\r").split(b"\t")]
-
-
-def _unquoted(field: bytes) -> bytes:
-    inside = field[1:-1]
-    quoted = len(field) >= 2 and field[:1] == field[-1:] == b'"'
-    if quoted and b'"' not in inside.replace(b'""', b""):
-        return inside.replace(b'""', b'"')
-    return field
+            yield same_text(label.strip().decode("utf-8", "backslashreplace")), text

@@ -151,7 +151,7 @@ class Text(TableTask):
             text = sample.encode("utf-8", "replace") if isinstance(sample, str) else sample
             if not isinstance(text, builtins.bytes):
                 raise wrong_sample(number, "a text", type(sample).__name__)
-            if not text:
+            if not text.strip():
                 raise wrong_sample(number, "a text", "an empty one")
             texts.append(text)
         return self.as_batch({"text": texts}, len(texts), first)

@@ -15,6 +15,7 @@ from nacgraph.cli.data import main
 from nacgraph.tasks.base import TASKS
 from nacgraph.tasks.batching import Sequences
 from nacgraph.tasks.inspection import inspect_task
+from nacgraph.tasks.listops.trees import evaluate
 from nacgraph.tasks.listops.tsv import write_tsv
 from nacgraph.tasks.overview import about
 from nacgraph.tasks.text import Text
@@ -143,6 +144,7 @@ def test_a_sound_file(tmp_path: Path, capsys: Capture) -> None:
             "list": [{"path": "t.tsv", "bytes": size, "sha256": None}],
         },
         "damage": [],
+        "left_out": [],
     }
     assert main(["check", "text", "--data", str(path)]) == 0
     caught = capsys.readouterr()
@@ -231,8 +233,8 @@ def test_parameters_of_the_task_are_used(tmp_path: Path, capsys: Capture) -> Non
 def listops(path: Path, *trees: list[int]) -> Path:
     lengths = np.array([len(tree) for tree in trees])
     tokens = np.concatenate([np.array(tree, np.uint8) for tree in trees])
-    labels = np.arange(len(trees)) % 10
-    write_tsv(path, Sequences(tokens, np.concatenate([[0], np.cumsum(lengths)]), labels))
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    write_tsv(path, Sequences(tokens, offsets, evaluate(tokens, offsets)))
     return path
 
 
@@ -242,14 +244,16 @@ def test_a_task_that_is_no_table(tmp_path: Path, capsys: Capture) -> None:
         listops(tmp_path / f"basic_{name}.tsv", *trees)
     result = checked(capsys, "listops", "--data", str(tmp_path), "--task-set", "batch_size=8")
     assert result["splits"]["val"]["samples"] == 40 and result["files"]["number"] == 3
-    assert result["splits"]["test"]["per_class"]["9"] == 4
+    assert result["splits"]["test"]["per_class"]["1"] == 40
     assert result["splits"]["test"]["lengths"] == {"least": 4, "median": 4.0, "most": 4}
     single = checked(capsys, "listops", "--data", str(tmp_path / "basic_val.tsv"))
     assert list(single["splits"]) == ["test"] and single["files"]["number"] == 1
     file = tmp_path / "basic_val.tsv"
     file.write_text(file.read_text().replace("MIN", "MINI", 1))
     damaged = checked(capsys, "listops", "--data", str(tmp_path))
-    assert any(text.startswith(f"{file}, line 2: unknown symbol") for text in damaged["damage"])
+    assert any(
+        text.startswith(f"{file}, line 2: expected symbols among") for text in damaged["damage"]
+    )
 
 
 @pytest.mark.parametrize(

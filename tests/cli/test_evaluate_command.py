@@ -80,6 +80,12 @@ def test_clear_errors(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "gone.tsv" in said(str(run), "--data", str(tmp_path / "gone.tsv"))
     long = write_tsv(tmp_path / "long.tsv", [("[MAX " + "1 " * 50 + "]", 1)])
     assert "19" in said(str(run), "--data", str(long))
+    wrong = write_tsv(tmp_path / "wrong.tsv", [("[MAX 2 9 ]", 9), ("[MAX 2 9 ]", 3)])
+    assert f"{wrong}, line 3: expected the value 9 as Target" in said(
+        str(run), "--data", str(wrong)
+    )
+    cut = write_tsv(tmp_path / "cut.tsv", [("[MAX 2 9 ]", 9), ("[MAX 2 9", 9)])
+    assert f"{cut}, line 3: expected one list" in said(str(run), "--data", str(cut))
     assert "batch-size" in said(str(run), "--batch-size", "0")
 
 

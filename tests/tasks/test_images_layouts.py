@@ -83,6 +83,51 @@ def test_tiny_imagenet(tmp_path: Path) -> None:
     assert val.classes == task.classes and np.array_equal(images(val.table("test")), images(test))
 
 
+def sorted_val(base: Path, inner: str) -> Path:
+    """Tiny-ImageNet as many programs have it: val in folders of its classes."""
+    val = disk.tiny_imagenet(base) / "tiny-imagenet-200" / "val"
+    for k in range(6):
+        folder = val / disk.WNIDS[k % 3] / inner
+        folder.mkdir(parents=True, exist_ok=True)
+        (val / "images" / f"val_{k}.JPEG").rename(folder / f"val_{k}.JPEG")
+    return val
+
+
+@pytest.mark.parametrize("inner", ["images", "."])
+@pytest.mark.parametrize("gone", [(), ("val/val_annotations.txt",), ("wnids.txt", "words.txt")])
+def test_tiny_imagenet_with_val_sorted_by_class(
+    tmp_path: Path, inner: str, gone: tuple[str, ...]
+) -> None:
+    want = Images(data=disk.tiny_imagenet(tmp_path / "a"), cache_dir=tmp_path).table("test")
+    val = sorted_val(tmp_path / "b", inner)
+    for name in gone:
+        (val.parent / name).unlink()
+    task = Images(data=val.parent, cache_dir=tmp_path)
+    assert task.classes == tuple(sorted(disk.WNIDS))
+    assert [len(task.table(s)) for s in ("train", "val", "test")] == [6, 3, 6]
+    order = np.argsort(want.labels, kind="stable")
+    assert np.array_equal(task.table("test").labels, want.labels[order])
+    assert np.array_equal(images(task.table("test")), images(want)[order])
+
+
+def test_val_sorted_into_wrong_classes_is_told(tmp_path: Path) -> None:
+    val = sorted_val(tmp_path, "images")
+    first, second = sorted(disk.WNIDS)[:2]
+    file = next((val / first / "images").iterdir())
+    moved = file.rename(val / second / "images" / file.name)
+    (val / "n09999999").mkdir()
+    _, found = Images(data=tmp_path).check()
+    line = next(
+        k
+        for k, text in enumerate((val / "val_annotations.txt").read_text().splitlines(), 1)
+        if text.startswith(file.name)
+    )
+    assert found.damage == [
+        f"{moved}: expected it in {first}, as in line {line} of val_annotations.txt",
+        f"{val / 'n09999999'}: expected a class of wnids.txt, got 'n09999999'",
+    ]
+
+
 def test_renditions_by_wordnet_id_are_a_test_split(tmp_path: Path) -> None:
     folder = disk.class_folders(tmp_path / "imagenet-r", disk.WNIDS[:2], 3)
     (folder / "README.txt").write_text("hello")

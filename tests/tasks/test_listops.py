@@ -193,7 +193,7 @@ def test_lra_files_are_trained_and_evaluated_on(task: ListOps, folder: Path) -> 
     assert sum(len(batch) for batch in single.eval_batches("test")) == 40
     with pytest.raises(ValueError, match="single file"):
         single.train_batch(0)
-    with pytest.raises(ValueError, match=r"basic_test\.tsv, line \d+: at most 29 symbols"):
+    with pytest.raises(ValueError, match=r"basic_test\.tsv, line \d+: expected at most 29 symbols"):
         make(folder, data=folder, min_length=3, max_length=30).split("test")
     with pytest.raises(FileNotFoundError, match="nowhere"):
         make(folder, data=folder / "nowhere")

@@ -225,9 +225,7 @@ def test_what_keeps_features_from_being_made(
         clip_features(tmp_path, tmp_path, "unused", batch_size=0, backbone=Tiny())
     write_folder(tmp_path, {"dev": 1})
     (tmp_path / "images" / "dev" / "dev-0-0-img0.png").write_bytes(b"<html>")
-    with pytest.raises(
-        DataError, match=r"dev-0-0-img0\.png: expected an image, got a page of HTML"
-    ):
+    with pytest.raises(DataError, match=r"dev-0-0-img0\.png: expected an image, got a web page"):
         clip_features(tmp_path, tmp_path, "unused", backbone=Tiny())
     assert not (tmp_path / "features.npz").exists()
 

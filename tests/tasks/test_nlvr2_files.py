@@ -147,9 +147,9 @@ def broken(folder: Path) -> list[tuple[str, str]]:
         (f"{path}, line 7", "expected a JSON object, got list"),
         (f"{path}, line 10", "expected every identifier once, got dev-2-0-0 again"),
         (f"{path}, line 14", "expected its image dev-3-0-img1.png in "),
-        (str(images / "dev-3-1-img0.png"), "expected an image, got "),
-        (str(images / "dev-4-0-img0.png"), "expected an image, got a page of HTML"),
-        (str(images / "dev-4-1-img0.png"), "expected an image, got b''… "),
+        (str(images / "dev-3-1-img0.png"), "expected a whole image, got "),
+        (str(images / "dev-4-0-img0.png"), "expected an image, got a web page"),
+        (str(images / "dev-4-1-img0.png"), "expected an image, got an empty file"),
     ]
 
 

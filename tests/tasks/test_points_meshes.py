@@ -25,6 +25,13 @@ def off(faces: list = TRIANGLES, corners: list = CORNERS, header: str = "OFF\n")
     return "\n".join(lines) + "\n"
 
 
+def more(header: str, behind: str) -> str:
+    """The mesh with further numbers behind every vertex."""
+    lines = off(header=f"{header}\n").split("\n")
+    lines[2 : 2 + len(CORNERS)] = [line + behind for line in lines[2 : 2 + len(CORNERS)]]
+    return "\n".join(lines)
+
+
 def parse(tmp_path: Path, text: str | bytes) -> tuple[np.ndarray, np.ndarray]:
     path = tmp_path / "mesh.off"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -51,6 +58,15 @@ def area(mesh: tuple[np.ndarray, np.ndarray]) -> float:
         off().replace(" 12 0\n", " 12\n"),
         off(QUADS),
         off().replace("3 0 1 3\n", "3 0 1 3 255 0 0.5\n"),
+        "\ufeff" + off(),
+        "\ufeff" + off(header="OFF"),
+        "# a comment first\n" + off(),
+        off(header="off\n"),
+        off(header="off"),
+        more("COFF", " 255 0 0 255"),
+        more("coff", " 0.5 0 0"),
+        more("NOFF", " 0 0 1"),
+        more("STCNOFF", " 0 0 1 9 9 9 9 0.5 0.5"),
     ],
 )
 def test_spellings_of_one_mesh_are_one_mesh(tmp_path: Path, text: str) -> None:
@@ -82,6 +98,10 @@ DAMAGE = {
     "page": ("<html><body>gone</body></html>", None, "begins with OFF, got a web page"),
     "empty": ("", None, "begins with OFF, got an empty file"),
     "ply": ("ply\nformat ascii 1.0\n", None, "begins with OFF, got a file that begins"),
+    "binary": (off(header="OFF BINARY\n"), 1, "three dimensions as text, got 'OFF BINARY'"),
+    "4 dimensions": (off(header="4OFF\n"), 1, "three dimensions as text, got '4OFF'"),
+    "colours missing": (off(header="COFF\n"), 3, "coordinates and 3 or 4 more, got"),
+    "colours unannounced": (more("OFF", " 9 9 9"), 3, "three finite coordinates, got"),
     "header": (off().replace("8 12 0", "8 twelve 0"), 2, "numbers of vertices.* got '8 twelve 0'"),
     "one count": (off(header="OFF").replace("8 12 0", "812"), 1, "numbers of .* got '812'"),
     "header alone": ("OFF\n", 1, "numbers of vertices, faces and edges, got ''"),

@@ -201,7 +201,11 @@ def test_all_damage_of_a_file_is_named_by_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("text\tlabel\n", "line 1: expected the header label<TAB>text, got 'text\\tlabel'"),
+        ("text\tclass\n", "line 1: expected the header label<TAB>text, got 'text\\tclass'"),
+        (
+            "label\ttext\ttext\n",
+            "line 1: expected the header label<TAB>text, got 'label\\ttext\\ttext'",
+        ),
         ("label,text\n1,a\n", "line 1: expected the header label<TAB>text, got 'label,text'"),
         ("<!DOCTYPE html>\n", "line 1: expected the header label<TAB>text, got '<!DOCTYPE html>'"),
         ("", "line 1: expected the header label<TAB>text, got ''"),
@@ -230,3 +234,24 @@ def test_the_papers_protocol_is_of_imdb_alone(tmp_path: Path) -> None:
 def test_no_such_data(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no file or folder"):
         Text(data=tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    "header", ["label\ttext", "\ufeffLabel\tTEXT", '"label"\t"text"', " label \t text "]
+)
+def test_spellings_of_the_header_are_one_header(header: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.tsv"
+    path.write_text(f"{header}\na\tgood\nb\tbad\n", "utf-8")
+    assert read(path).splits["train"].columns["text"] == [b"good", b"bad"]
+    first, _, second = header.removeprefix("\ufeff").partition("\t")
+    path.write_text(f"{second}\t{first}\ngood\ta\nbad\tb\n", "utf-8")
+    assert read(path).splits["train"].columns["text"] == [b"good", b"bad"]
+
+
+def test_labels_are_one_in_every_form_of_unicode_and_fields_may_be_long(tmp_path: Path) -> None:
+    path = tmp_path / "t.tsv"
+    long = "x" * 300_000
+    path.write_text(f"label\ttext\ncaf\u00e9\t{long}\ncafe\u0301\tb\n", "utf-8")
+    data = read(path)
+    assert data.classes == ("caf\u00e9",)
+    assert [len(text) for text in data.splits["train"].columns["text"]] == [300_000, 1]

@@ -146,9 +146,12 @@ def test_predictions_of_listops_agree_with_the_score(run: nacgraph.Run) -> None:
 @pytest.mark.parametrize(
     ("samples", "message"),
     [
-        (["[MAX 2 9 ]", "[MAXX 2 ]"], r"sample 1: unknown symbol '\[MAXX'"),
-        (["[MAX 2"], r"sample 0: expected brackets that match .*, got '\[MAX 2'"),
-        (["[MAX 2 ] ]"], "sample 0: expected brackets that match"),
+        (["[MAX 2 9 ]", "[MAXX 2 ]"], r"sample 1: expected symbols among .*, got '\[MAXX'"),
+        (["[MAX 2"], "sample 0: expected one list that is closed, got 1 that is not closed"),
+        (
+            ["[MAX 2 ] ]"],
+            "sample 0: expected one list that is closed, got 1 symbols behind its end",
+        ),
         (["5"] * 10 + [" "], "sample 10: expected a text as .*, got an empty text"),
         ([7], "sample 0: expected a text as .*, got int"),
         (["[MAX " + "1 " * 40 + "]"], "sample 0: expected at most 19 symbols, .* got 42"),
@@ -212,7 +215,7 @@ def test_predictions_of_images(tmp_path: Path) -> None:
     (tmp_path / "no.png").write_text("no picture")
     for bad, message in (
         (tmp_path / "gone.png", "expected an image file, got .*gone.png, which is not there"),
-        (tmp_path / "no.png", "expected an image file, got .*no.png, which is none"),
+        (tmp_path / "no.png", "no.png: expected an image, got"),
         (16.0 * arrays[0], "floats from 0 to"),
         (np.zeros((2, 3, 8, 8), np.uint8), r"an array of shape \(2, 3, 8, 8\)"),
         (np.zeros((8, 8), np.int64), "an array of int64"),
