@@ -29,6 +29,14 @@ def _number(text: str, low: int, above: int) -> int:
     return found
 
 
+def comma_list(name: str, text: str, kind: Callable[[str], Any], wanted: str) -> list:
+    """``"0.5,1"`` → [0.5, 1.0] for ``kind`` float; a ValueError says what was ``wanted``."""
+    try:
+        return [kind(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{name}: expected {wanted}, got {text!r}") from None
+
+
 class Parser(argparse.ArgumentParser):
     """An ``ArgumentParser`` whose errors are one line, as all of ours are."""
 

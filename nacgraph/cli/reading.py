@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nacgraph.cli.answer import comma_list as comma_list
 from nacgraph.cli.answer import note, thread_count
 from nacgraph.utils import yaml12
 from nacgraph.utils.registry import load_plugin
@@ -39,14 +40,6 @@ def prepare(arguments: argparse.Namespace) -> None:
         import torch
 
         torch.set_num_threads(threads)
-
-
-def comma_list(name: str, text: str, kind: Callable[[str], Any], wanted: str) -> list:
-    """``"0.5,1"`` → [0.5, 1.0] for ``kind`` float; a ValueError says what was ``wanted``."""
-    try:
-        return [kind(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(f"{name}: expected {wanted}, got {text!r}") from None
 
 
 def key_values(pairs: Sequence[str], flag: str) -> dict[str, Any]:

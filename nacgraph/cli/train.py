@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nacgraph.cli.answer import note
@@ -27,8 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parsed = parse([text for text in arguments if text not in (ESTIMATE, ALLOW_EDITED)])
         from nacgraph.training.plan import make_plan  # after --help and typos
 
-        edited = ALLOW_EDITED in arguments
-        plan = make_plan(parsed.config, parsed.asked, parsed.notes, edited)
+        plan = make_plan(parsed.config, parsed.asked, parsed.notes, ALLOW_EDITED in arguments)
         return measure(plan) if ESTIMATE in arguments else run(plan)
     except ConfigError as error:
         return _fail("\n".join(f"error: {text}" for text in error.problems), USAGE)
@@ -39,9 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, FileNotFoundError) as error:
         return _fail(f"error: {error}", USAGE)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            return _fail(f"error: {error}", NOT_WRITTEN)
-        return _fail(f"error: the disk is full ({error.filename}); checkpoints stay", NOT_WRITTEN)
+        full = f"the disk is full ({error.filename}); checkpoints stay"
+        return _fail(f"error: {full if error.errno == errno.ENOSPC else error}", NOT_WRITTEN)
 
 
 def _fail(text: str, code: int) -> int:
@@ -55,9 +53,7 @@ def run(plan: Plan) -> int:
     from nacgraph.training.plan import process_rank
     from nacgraph.utils.progress import Progress
 
-    def look(folder: Path) -> str:
-        return command_line("evaluate", folder, plugins=plan.config.plugin)
-
+    look = partial(command_line, "evaluate", plugins=plan.config.plugin)
     if plan.complete:
         print(f"{plan.folder} is complete; read it with: {look(plan.folder)}")
         return 0
