@@ -196,10 +196,12 @@ def test_parameters_of_a_task_come_from_task_set(monkeypatch: pytest.MonkeyPatch
 
     task = make(sizes={"train": 30}, without_classes=["ant"])
     assert (task.batch_size, task.seed, task.num_classes) == (4, 5, 2)
+    # A class may be called 3, and be meant by a number.
+    assert make(without_classes=3).without_classes == ("3",)
     for values, message in (
         ({"size": 1}, r"task.size: expected one of .*sizes.* got 'size' \(nearest: sizes\)"),
         ({"seed": 1}, "task.seed: expected as a field of the run, --seed"),
-        ({"without_classes": 3}, "without_classes: expected text or a list, got 3"),
+        ({"sizes": 3}, "sizes: expected KEY=VALUE pairs, got 3"),
     ):
         with pytest.raises(ValueError, match=message):
             make(**values)

@@ -188,7 +188,7 @@ def test_an_estimate_instead_of_training(
     assert main([*arguments(tmp_path / "cache", out=out), "--estimate"]) == 0
     said = capsys.readouterr().out
     assert re.match(r"estimate   [\d.]+ [MG]iB at its peak \(\w+\)\n", said)
-    assert re.search(r"training \d+ MiB: process \d+ MiB \+ data", said)
+    assert re.search(r"training [\d.]+ [MG]iB: process [\d.]+ [MG]iB \+ data", said)
     assert not out.exists()
 
 
