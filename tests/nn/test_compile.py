@@ -12,6 +12,7 @@ from torch.export import Dim
 from torch.library import opcheck
 
 from nacgraph import SignatureKernel
+from nacgraph.export.formats import OnnxFile, trace
 from nacgraph.export.freeze import Logits, freeze
 from nacgraph.models.config import NACConfig
 from nacgraph.models.nac import NAC
@@ -111,3 +112,14 @@ def test_a_prepared_circuit_compiles_around_the_kernels() -> None:
     compiled = torch.compile(model, fullgraph=True, backend="eager")
     found = compiled(batch, circuit=circuit).logits
     torch.testing.assert_close(found, model(batch).logits, rtol=0, atol=1e-10)
+
+
+@torch.no_grad()
+def test_the_ordinary_model_becomes_onnx_with_free_batch_and_length() -> None:
+    module = Logits(listops_model(bandwidth=0.5)).eval()
+    file = OnnxFile()
+    file.convert(*trace(module, *symbols(3, 13), 30))
+    run = file.load(file.encode({}))
+    for size, length in ((1, 2), (7, 30), (4, 11)):
+        inputs, mask = symbols(size, length)
+        torch.testing.assert_close(run(inputs, mask), module(inputs, mask), rtol=0, atol=1e-4)
