@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import against, bench, report, runner
+from benchmarks import against, against_child, bench, report, runner
 from benchmarks.bars import BARS, Bar, judge
 from benchmarks.cases import CASES
 from benchmarks.cases.attention import crossover
@@ -276,3 +277,8 @@ def test_a_case_of_another_name_is_refused(
     with pytest.raises(SystemExit):
         against.main()
     assert "--cases: expected parts of step, preset tiny" in capsys.readouterr().err
+
+
+def test_every_name_of_the_comparison_is_one_of_today() -> None:
+    for name, (home, _) in against_child.NAMES.items():
+        assert hasattr(import_module(home), name), f"{home}.{name}"
