@@ -89,7 +89,7 @@ def check_lines(found: PriorCheck, bandwidth: float, signature_dim: int) -> Iter
         yield f"{'WRONG':<12} {problem}"
     if (x := found.numbers) is None:
         return
-    verdict = "out of reach" if x["low"] < x["lowest"] else "within reach of a pair alone"
+    verdict = "out of reach" if x["low"] < x["lowest"] else "within reach of a single pair"
     rows = {
         "target": f"symmetric, diagonal 1, in [0, 1]: {x['low']:.4g} to {x['high']:.4g}",
         "mean degree": f"{x['mean_degree']:.2f} of {len(found.target) - 1} "

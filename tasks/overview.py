@@ -35,7 +35,7 @@ def about(task: type[Task], flags: Collection[str] = ()) -> list[tuple[str, str]
     hidden = {*flags, "whole_is_test"}  # that one is for `evaluate --data`
     own = ", ".join(_with_default(name, takes[name]) for name in takes if name not in hidden)
     shared = ", ".join(name for name in takes if name in flags)
-    return [*found, *((k, v) for k, v in (("--task-set", own), ("flags", shared)) if v)]
+    return [*found, *((k, v) for k, v in (("parameters", own), ("flags", shared)) if v)]
 
 
 def _with_default(name: str, default: Any) -> str:

@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Compare; returns the exit code."""
     parser = Parser(
         prog="nacgraph compare",
-        description="Compares the graphs of two trained circuits. Prints JSON; a summary goes to "
+        description="Compare the graphs of two trained circuits. Prints JSON; a summary goes to "
         "standard error.",
         allow_abbrev=False,
     )

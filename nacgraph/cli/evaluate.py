@@ -30,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         action="append",
         default=[],
         metavar="TAG",
-        help="accuracy apart by what the task says of its samples, as root for "
-        "listops, skill for nlvr2; may be given again",
+        help="accuracy of each group of samples by a tag of the task, such as root or length "
+        "for listops, skill for nlvr2; may be repeated",
     )
     add_shared(
         parser,

@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--keep", type=float, help="share of the modules that stays, in (0, 1]")
     what.add_argument("--curve", action="store_true", help="several shares and orders")
-    orders = "degree (the best linked), contribution (those whose loss costs most) or random"
+    orders = "degree (the best linked), contribution (those whose removal costs most) or random"
     add("--order", default="degree", help=f"which modules stay: {orders}; default %(default)s")
     add("--seed", type=seed_number, default=0, help="seed of a random order")
     add("--out", type=Path, help="RUN-keepPERCENT-ORDER, for a curve RUN/pruning, if not given")

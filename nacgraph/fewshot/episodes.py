@@ -70,9 +70,9 @@ def make_pool(task: TableTask, known: Collection[str], ways: int, samples: int) 
             f"ways: expected at least {ways} classes that pre-training has not seen, with "
             f"{samples} "
             f"samples each, got {len(kept)}: of {len(data.classes)} classes of this data, "
-            f"{len(data.classes) - len(new)} are of pre-training (train with --task-set "
-            f"without_classes=NAME,… to leave some out) and {len(new) - len(kept)} have too few "
-            "samples"
+            f"{len(data.classes) - len(new)} are of pre-training (train with "
+            f"--task.without_classes NAME,… to leave some out) and {len(new) - len(kept)} have too "
+            "few samples"
         )
     number = np.full(len(data.classes), -1)
     number[kept] = np.arange(len(kept))

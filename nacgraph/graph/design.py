@@ -131,8 +131,8 @@ class CircuitDesign:
             warnings.warn(
                 f"the graph has no edges: no link has P > {min_probability:g}, the highest is "
                 f"{highest:.2f}. Train the model, start its signatures from a prior "
-                "(signature_start='prior'), or ask for less, as "
-                f"min_probability={0.5 * highest:.1g}",
+                "(signature_start='prior'), or ask for less: "
+                f"threshold={0.5 * highest:.1g} of a run, min_probability of a design",
                 UserWarning,
                 stacklevel=2,
             )

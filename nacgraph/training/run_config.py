@@ -62,7 +62,9 @@ class RunConfig:
     out: str | None = option(None, "run folder; runs/TASK-PRIOR-MODEL-PRESET-sSEED if not given")
     start: str | None = option(None, "run folder whose weights this run begins with: fine-tuning")
     resume: str = option("none", "none, auto (continue the run folder if there is one) or a folder")
-    plugin: tuple[str, ...] = option((), "Python files that register priors or tasks; they run")
+    plugin: tuple[str, ...] = option(
+        (), "Python files that register priors, tasks or parts of the model; they are run"
+    )
 
     steps: int = option(600, "optimizer steps", low=1)
     batch_size: int = option(32, "samples a step, over all devices together", low=1)
