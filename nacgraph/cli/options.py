@@ -20,6 +20,7 @@ from nacgraph.training.run_config import to_yaml
 from nacgraph.utils import yaml12
 from nacgraph.utils.errors import nearest
 from nacgraph.utils.fields import expected, problem
+from nacgraph.utils.registry import load_plugin
 
 VALUELESS = ("help", "print_config")
 MANY = ("plugin", *PAIRS)
@@ -110,6 +111,8 @@ def parse(argv: Sequence[str]) -> Parsed:
     """
     given, bare, problems = split_flags(argv)
     if "help" in bare:
+        for plugin in given.get("plugin", ()):  # the task may be one of theirs
+            load_plugin(plugin)
         print(help_text(given.get("task")), end="")
         raise SystemExit(0)
     file = given.pop("config", None)

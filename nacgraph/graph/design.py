@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CircuitDesign:
     """Descriptors of the U processors and the O read-outs of a circuit.
 
@@ -75,6 +75,11 @@ class CircuitDesign:
         """The six tensors, by name."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in named.items() if name != "bandwidth"}
+
+    def __repr__(self) -> str:
+        shapes = {name: tuple(t.shape) for name, t in self.descriptors().items()}
+        sizes = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        return f"CircuitDesign({sizes}, bandwidth {self.bandwidth})"
 
     @property
     def conditional(self) -> bool:

@@ -33,13 +33,17 @@ NUMBERS: dict[str, Any] = {
 """What a record says, beside the digests, of which a run goes on from all."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Checkpoint:
     """Tensors by name and the plain state (step, best validation accuracy, …) beside them."""
 
     path: Path
     tensors: dict[str, Tensor]
     state: dict[str, Any]
+
+    def __repr__(self) -> str:
+        step = self.state.get("step")
+        return f"Checkpoint({str(self.path)!r}, step {step}, {len(self.tensors)} tensors)"
 
     def part(self, prefix: str) -> dict[str, Tensor]:
         """The tensors below ``prefix/``, named without it."""

@@ -49,11 +49,11 @@ def printable(text: str) -> str:
 
 def did_you_mean(name: object, choices: Iterable[str]) -> str:
     """``"; did you mean 'width'?"``, or nothing where no choice is near."""
-    close = get_close_matches(str(name), list(choices), n=1, cutoff=0.5)
+    close = get_close_matches(str(name), list(choices), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def nearest(name: str, choices: Iterable[str]) -> str:
     """``'widht' (nearest: width)``, or the name alone when nothing is near."""
-    close = get_close_matches(name, list(choices), n=1, cutoff=0.5)
+    close = get_close_matches(name, list(choices), n=1, cutoff=0.6)
     return f"{name!r} (nearest: {close[0]})" if close else repr(name)

@@ -125,3 +125,12 @@ def test_listops_keeps_its_promises(tmp_path: Path) -> None:
             min_length=3, max_length=20, train_size=64, val_size=9, test_size=8, cache_dir=tmp_path
         )
     )
+
+
+def test_help_lists_the_parameters_of_a_plugins_task(
+    plugin: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "--task", "waves", "--help", "--plugin", str(plugin)])
+    assert caught.value.code == 0
+    assert "parameters of task waves" in capsys.readouterr().out
