@@ -161,6 +161,10 @@ def help_text(task: str | None = None) -> str:
         _add(first, by_name[name])
     first.add_argument("--config", metavar="FILE", help="YAML file of flags, flat or nested")
     first.add_argument("--print_config", action="store_true", help="print that file, do nothing")
+    estimate = "measure the memory that the run would take, train nothing"
+    first.add_argument("--estimate", action="store_true", help=estimate)
+    edited = "go on from a run whose configuration or data record was edited"
+    first.add_argument("--allow-edited", action="store_true", help=edited)
     for part, title in GROUPS.items():
         rest = made.add_argument_group(title)
         for flag in flags().values():
