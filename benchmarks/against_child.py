@@ -22,9 +22,9 @@ Call = Callable[[], Any]  # answers with a number that both checkouts must agree
 # Name: where it is now, where it was in commit 2a98585.
 NAMES = {
     "parse": ("nacgraph.cli.options", "nacgraph.commands.options"),
-    "build_task": ("nacgraph.training.data_of_run", "nacgraph.rundir"),
-    "build_target": ("nacgraph.training.run", "nacgraph.rundir"),
-    "build_model": ("nacgraph.training.run", "nacgraph.rundir"),
+    "build_task": ("nacgraph.training.build", "nacgraph.rundir"),
+    "build_target": ("nacgraph.training.build", "nacgraph.rundir"),
+    "build_model": ("nacgraph.training.build", "nacgraph.rundir"),
     "make_optimizer": ("nacgraph.training.optim", "nacgraph.optim"),
     "clip_gradients": ("nacgraph.training.optim", "nacgraph.optim"),
     "noise_generator": ("nacgraph.training.optim", "nacgraph.optim"),

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 
 from nacgraph.priors import match
-from nacgraph.training.run import build_target, read_config
+from nacgraph.training.build import build_target
+from nacgraph.training.run import read_config
 from nacgraph.viz import circuit_figure, curves_figure, read_metrics
 
 EVERY = 25  # rows of metrics.csv kept, beside all those with a validation

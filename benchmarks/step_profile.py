@@ -30,11 +30,10 @@ from torch import Tensor
 import nacgraph.priors.matching
 import nacgraph.training.loop
 from nacgraph.cli.options import parse
+from nacgraph.training.build import build_model, build_target, build_task
 from nacgraph.training.config import RunConfig
-from nacgraph.training.data_of_run import build_task
 from nacgraph.training.folder import RunFolder
 from nacgraph.training.loop import NACLightning
-from nacgraph.training.run import build_model, build_target
 from nacgraph.training.trainer import make_trainer
 from nacgraph.utils.progress import Progress
 

@@ -19,8 +19,8 @@ from nacgraph.tasks import (
     register_task,
     register_tokenizer,
 )
+from nacgraph.training.build import build_model
 from nacgraph.training.config import make_config
-from nacgraph.training.run import build_model
 
 CLASSES = ("ant", "bee", "cat", "dog", "eel", "fox", "gnu", "hen")
 WIDTH = 4

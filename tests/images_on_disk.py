@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from nacgraph.training.build import build_model, build_task
 from nacgraph.training.checkpoint import save_checkpoint
 from nacgraph.training.config import make_config
-from nacgraph.training.data_of_run import build_task
 from nacgraph.training.folder import RunFolder
-from nacgraph.training.run import build_model
 
 WNIDS = ("n02000001", "n01000002", "n03000003")  # not in order, as in the real wnids.txt
 

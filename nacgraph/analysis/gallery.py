@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nacgraph.training.run import build_target
+from nacgraph.training.build import build_target
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from nacgraph.models.pruning import kept_count, prune, ranking
+from nacgraph.training.build import build_target
 from nacgraph.training.checkpoint import save_checkpoint
 from nacgraph.training.folder import RunFolder, read_summary
 from nacgraph.training.results import circuit
-from nacgraph.training.run import build_target
 from nacgraph.training.scoring import score
 from nacgraph.utils.check import check_at_least
 from nacgraph.utils.errors import ConfigError

@@ -14,7 +14,8 @@ import torch
 from nacgraph.fewshot.adapting import Recipe, adapt, answered, parts_of, usual_rate
 from nacgraph.fewshot.episodes import Episode, Pool, draw_episode, make_pool
 from nacgraph.tasks import TableTask, get_task, parameters
-from nacgraph.training.data_of_run import build_task, data_place
+from nacgraph.training.build import build_task
+from nacgraph.training.data_of_run import data_place
 from nacgraph.training.folder import read_data_record
 from nacgraph.utils.check import check_at_least
 from nacgraph.utils.files import write_atomically

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from nacgraph.graph.design import CircuitDesign
 from nacgraph.utils.registry import Registry
 
 
-class BaseGenerator(nn.Module):
+class BaseGenerator(nn.Module, ABC):
     """Makes the design of a circuit; subclasses compute ``forward`` and ``select``.
 
     ``forward(tokens, mask)`` gives a :class:`~nacgraph.graph.design.CircuitDesign`: one for all
@@ -43,13 +44,13 @@ class BaseGenerator(nn.Module):
         sizes = c.modules, c.readouts, c.signature_dim, c.code_dim, c.width
         return cls(*sizes, generator=generator)
 
+    @abstractmethod
     def forward(self, tokens: Any = None, mask: Tensor | None = None) -> CircuitDesign:
         """The design of these samples."""
-        raise NotImplementedError
 
+    @abstractmethod
     def select(self, processors: Tensor) -> BaseGenerator:
         """A copy that gives these processors only, in this order; read-outs all stay."""
-        raise NotImplementedError
 
 
 GENERATORS: Registry[BaseGenerator] = Registry("generator", "nacgraph.generators")

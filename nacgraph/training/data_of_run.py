@@ -6,47 +6,16 @@ import hashlib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_origin
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nacgraph.training.flags import TASK_FLAGS
+from nacgraph.training.build import build_task
 from nacgraph.training.folder import read_samples
-from nacgraph.utils.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from nacgraph.tasks import Task
     from nacgraph.training.config import RunConfig
-
-
-def build_task(config: RunConfig, **changed: Any) -> Task:
-    """The task of a configuration; ``changed`` replaces some of its parameters.
-
-    Raises:
-        ValueError: If there is no such task, or it has no such parameter, or a value will not do.
-    """
-    from nacgraph.tasks import get_task, parameters
-
-    cls = get_task(config.task.name)
-    known, declared = parameters(cls), cls.parameters()
-    of_the_run = {
-        "seed": config.seed, "batch_size": config.batch_size, "condition": config.conditioned_on()
-    }  # fmt: skip
-    given = {**config.task.parameters, **changed}
-    # Names that every task could be given until 0.1, and that a caller says of any data.
-    optional = (*TASK_FLAGS, *of_the_run, "whole_is_test")
-    given = {k: v for k, v in given.items() if k in known or k not in optional}
-    if strange := [name for name in given if name not in known]:
-        raise ValueError(
-            f"task.{strange[0]}: expected one of {', '.join(declared) or 'none'} for task "
-            f"{config.task.name}, got {nearest(strange[0], declared)}"
-        )
-    if wrong := cls.problems({k: v for k, v in given.items() if k in declared}):
-        raise ConfigError(wrong)
-    for name, value in given.items():  # YAML has no tuples
-        if name in declared and get_origin(declared[name].kind) is tuple:
-            given[name] = tuple(value)
-    return cls(**{**{k: v for k, v in of_the_run.items() if k in known}, **given})
 
 
 def sample_digests(task: Task, split: str) -> np.ndarray | None:

@@ -11,21 +11,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from nacgraph.models.config import NACConfig
+from nacgraph.training.build import build_model, build_target, build_task, without_start
 from nacgraph.training.checkpoint import best_or_newest, newest_valid
 from nacgraph.training.claim import claimed, remove_start
 from nacgraph.training.config import RunConfig, layered
-from nacgraph.training.data_of_run import build_task, data_place, same_samples
+from nacgraph.training.data_of_run import data_place, same_samples
 from nacgraph.training.folder import RunFolder, read_data_record, read_samples
 from nacgraph.training.footprint import memory_warning
 from nacgraph.training.plan import Plan, default_folder, make_plan, numbered, process_rank
-from nacgraph.training.run import (
-    Run,
-    build_model,
-    build_target,
-    load_run,
-    load_weights,
-    without_start,
-)
+from nacgraph.training.run import Run, load_run, load_weights
 from nacgraph.utils.commands import command_line
 from nacgraph.utils.errors import (
     CheckpointError,

@@ -21,10 +21,9 @@ from torch import Tensor, nn
 from nacgraph.nn.attention import choose
 from nacgraph.nn.circuit import CircuitOutput
 from nacgraph.priors import MatchedLoss, get_prior, matched_loss, prior_signatures, reachable_floor
+from nacgraph.training.build import build_model, build_task, without_start
 from nacgraph.training.config import RunConfig
-from nacgraph.training.data_of_run import build_task
 from nacgraph.training.footprint import most_tokens, size
-from nacgraph.training.run import build_model, without_start
 from nacgraph.utils.machine import Live, heap_fragments, peak_of, trimmed
 
 LENGTH, MODULES = 2048, 1024  # no longer and no more are tried; beyond, memory is extrapolated

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 
+from nacgraph.training.build import build_model, without_start
 from nacgraph.training.checkpoint import Checkpoint, best_or_newest, check_tensors
 from nacgraph.training.config import RunConfig, stored_config
 from nacgraph.training.data_of_run import task_of_run
@@ -23,7 +24,6 @@ from nacgraph.utils.registry import load_plugin, plugin_list
 
 if TYPE_CHECKING:
     import networkx as nx
-    from torch import Tensor
     from torch_geometric.data import Data
 
     from nacgraph.analysis import Analysis, Comparison, Renditions
@@ -48,52 +48,6 @@ def read_config(folder: Path) -> RunConfig:
         return stored_config(read_yaml(path))
     except ConfigError as error:
         raise ConfigError([f"{path}: {text}" for text in error.problems]) from error
-
-
-def build_target(config: RunConfig) -> Tensor | None:
-    """The prior's link probabilities for this many modules, or None without a prior."""
-    from nacgraph.priors import get_prior
-
-    prior = get_prior(config.prior.name, **config.prior.parameters)
-    return None if prior.is_none or not config.modules else prior.edge_probabilities(config.modules)
-
-
-def build_model(config: RunConfig, task: Task, target: Tensor | None) -> Model:
-    """The untrained model of a configuration; equal seeds make equal weights."""
-    from nacgraph.models.transformer import Transformer
-
-    model: Model
-    if config.has_circuit():
-        model = build_nac(config, task, target)
-    else:
-        sizes = config.transformer_config()
-        tokenizer = task.tokenizer(sizes.width, seed=config.seed)
-        most = task.max_tokens(tokenizer)
-        model = Transformer(sizes, tokenizer, task.num_classes, most, config.seed)
-    model.classes = task.classes
-    return model
-
-
-def without_start(config: RunConfig) -> RunConfig:
-    """The same, but signatures that begin anywhere: where weights are loaded over them."""
-    return config.with_model(signature_start="random") if config.has_circuit() else config
-
-
-def build_nac(config: RunConfig, task: Task, target: Tensor | None) -> NAC:
-    """The untrained circuit of a configuration, without names of classes."""
-    from nacgraph.models.nac import NAC
-
-    engine = config.nac_config()
-    tokenizer = task.tokenizer(engine.width, seed=config.seed)
-    conditioner = None
-    if engine.condition == "task":
-        conditioner = task.conditioner(engine.width, seed=config.seed)
-        if conditioner is None:
-            raise ValueError(
-                f"condition: task {config.task.name} has no conditioning tokens, so expected "
-                "none or inputs, got task"
-            )
-    return NAC(engine, tokenizer, task.num_classes, target, config.seed, conditioner)
 
 
 def require_circuit(config: RunConfig, folder: Path) -> None:

@@ -13,10 +13,9 @@ from nacgraph.models.ladder import model_fields
 from nacgraph.models.transformer import SelfAttention, Transformer, TransformerConfig
 from nacgraph.tasks import Batch, get_task
 from nacgraph.tasks.tokenizers import SequenceTokenizer
+from nacgraph.training.build import build_model, build_task
 from nacgraph.training.config import RunConfig, make_config
-from nacgraph.training.data_of_run import build_task
 from nacgraph.training.optim import decays, make_optimizer
-from nacgraph.training.run import build_model
 
 LENGTH, SYMBOLS, CLASSES = 9, 7, 5
 FULL = TransformerConfig(width=12, heads=3, head_dim=4, rounds=3, unique_layers=2, ffn_factor=2)

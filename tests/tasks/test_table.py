@@ -16,8 +16,8 @@ from nacgraph.tasks import Batch, Data, DataError, DataReport, Table, TableTask
 from nacgraph.tasks.base import TASKS
 from nacgraph.tasks.splits import carve, words
 from nacgraph.testing import assert_task
+from nacgraph.training.build import build_task
 from nacgraph.training.config import make_config
-from nacgraph.training.data_of_run import build_task
 
 CLASSES = ("ant", "bee", "cat")
 

@@ -15,11 +15,10 @@ from small_run import arguments, environment
 
 from nacgraph.cli.options import parse
 from nacgraph.cli.train import main
+from nacgraph.training.build import build_model, build_task
 from nacgraph.training.config import RunConfig
-from nacgraph.training.data_of_run import build_task
 from nacgraph.training.footprint import memory_warning, size, upper_peak
 from nacgraph.training.memory import Estimate, _polynomial, estimate
-from nacgraph.training.run import build_model
 from nacgraph.utils.machine import Live, available, resident
 
 MIB = 2**20

@@ -17,8 +17,8 @@ from small_run import arguments, final_tensors, metrics, same, start
 from nacgraph.cli.options import parse
 from nacgraph.cli.train import main
 from nacgraph.tasks import Batch, ListOps
+from nacgraph.training.build import build_model, build_target, build_task
 from nacgraph.training.config import RunConfig, make_config
-from nacgraph.training.data_of_run import build_task
 from nacgraph.training.optim import (
     clip_gradients,
     decays,
@@ -27,7 +27,7 @@ from nacgraph.training.optim import (
     noise_generator,
 )
 from nacgraph.training.plan import make_plan
-from nacgraph.training.run import build_model, build_target, load_run
+from nacgraph.training.run import load_run
 from nacgraph.training.scoring import score
 from nacgraph.utils.progress import ProgressCounter
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from nacgraph.analysis.populations.gathering import Population, gather, tag_words
 from nacgraph.analysis.populations.points import embed_circuits
 from nacgraph.analysis.populations.separation import components, separation, variation
-from nacgraph.training.run import build_nac, without_start
+from nacgraph.training.build import build_nac, without_start
 from nacgraph.utils.check import check_at_least
 from nacgraph.utils.result import Result, write_json
 
