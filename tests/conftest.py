@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # before anything imports matplotlib
 
 import torch
+from golden_place import GOLDEN
 from hypothesis import settings
 
 settings.register_profile("local", deadline=None)  # the first call of an operator may be slow
@@ -22,7 +22,6 @@ torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else min(2, os.cp
 
 # Tensors computed by an independent implementation; they are not ours to ship. Wherever they are
 # not, the plain loops of reference.py still are.
-GOLDEN = Path(os.environ.get("NACGRAPH_GOLDEN", Path(__file__).parents[2] / "shared" / "golden"))
 collect_ignore = [] if GOLDEN.is_dir() else ["nn/test_golden.py"]
 
 

@@ -103,10 +103,8 @@ class ConditionalGenerator(BaseGenerator):
         signatures: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> ConditionalGenerator:
-        c = config
-        sizes = c.modules, c.readouts, c.signature_dim, c.code_dim, c.width
-        heads = math.gcd(c.heads, c.width)
-        return cls(*sizes, c.width, width=c.width, heads=heads, generator=generator)
+        heads, width = math.gcd(config.heads, config.width), config.width
+        return cls(*cls.sizes(config), width, width=width, heads=heads, generator=generator)
 
     def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
         """Draw new queries and weights; the processors that were selected stay so."""

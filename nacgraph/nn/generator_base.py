@@ -33,16 +33,26 @@ class BaseGenerator(nn.Module, ABC):
         signatures: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Self:
-        """Built with the sizes of a :class:`nacgraph.NACConfig`.
+        """Built with the :meth:`sizes` of a :class:`nacgraph.NACConfig`.
 
         Args:
             config: The configuration.
             signatures: Start of the processor signatures (U, S), where one is given.
             generator: Source of the initial weights.
         """
+        if signatures is not None or config.wiring == "frozen":
+            # Nothing that was asked for is left out in silence: whoever can do it overrides this.
+            raise ValueError(
+                f"generator: expected one that takes signatures to start from or to freeze, got "
+                f"{cls.__name__}; use signature_start random and wiring learned"
+            )
+        return cls(*cls.sizes(config), generator=generator)
+
+    @staticmethod
+    def sizes(config: Any) -> tuple[int, int, int, int, int]:
+        """Processors, read-outs, and the widths of signatures, codes and states."""
         c = config
-        sizes = c.modules, c.readouts, c.signature_dim, c.code_dim, c.width
-        return cls(*sizes, generator=generator)
+        return c.modules, c.readouts, c.signature_dim, c.code_dim, c.width
 
     @abstractmethod
     def forward(self, tokens: Any = None, mask: Tensor | None = None) -> CircuitDesign:

@@ -127,10 +127,8 @@ class UnconditionalGenerator(BaseGenerator):
         signatures: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> UnconditionalGenerator:
-        c = config
-        sizes = c.modules, c.readouts, c.signature_dim, c.code_dim, c.width
-        frozen = c.wiring != "learned"
-        return cls(*sizes, signatures=signatures, frozen=frozen, generator=generator)
+        given = {"signatures": signatures, "frozen": config.wiring != "learned"}
+        return cls(*cls.sizes(config), **given, generator=generator)
 
     def reset_parameters(self, *, generator: torch.Generator | None = None) -> None:
         """Draw new descriptors and weights, also where signatures were given."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from conftest import GOLDEN
+from golden_place import GOLDEN
 
 from nacgraph.graph.kernel import SignatureKernel
 from nacgraph.nn.modfc import ModFC

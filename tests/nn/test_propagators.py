@@ -135,6 +135,16 @@ def test_parts_are_chosen_by_name() -> None:
             make(**{field: "skmdba"})
 
 
+def test_a_generator_leaves_no_wish_out_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Plain(UnconditionalGenerator):
+        from_config = classmethod(BaseGenerator.from_config.__func__)
+
+    monkeypatch.setitem(GENERATORS._classes, "plain", Plain)
+    assert make(generator="plain")(batch_of([3]), torch.Generator()).logits.shape == (1, 4)
+    with pytest.raises(ValueError, match="generator: expected one that takes signatures.*Plain"):
+        make(generator="plain", wiring="frozen")
+
+
 def test_parts_are_passed_in() -> None:
     class Still(BasePropagator):
         def forward(self, states: Tensor, codes: Tensor, graph: Graph, gates: Any) -> Tensor:
